@@ -1,0 +1,180 @@
+"""Database: connections to the catalog's SQLite file, and the names of its failures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+
+from crossfade.errors import (
+    CollectionBusy,
+    CollectionClosed,
+    CollectionError,
+    DamagedFile,
+    NewerFormat,
+    NotACollection,
+    StorageFailed,
+)
+
+from .schema import APPLICATION_ID, FORMAT_VERSION, TABLES, TRIGGERS
+
+BUSY_TIMEOUT_MS = 30_000
+# 3.7.0 to 3.51.2 can corrupt a WAL database when one connection checkpoints while another commits
+# (https://sqlite.org/wal.html, "the WAL-reset bug").
+OLDEST_SQLITE = (3, 51, 3)
+MOST_PARAMETERS = 30_000
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Names the exceptions of SQLite in crossfade's words."""
+    try:
+        yield
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise CollectionBusy(
+            f"{path} was locked by another process for {BUSY_TIMEOUT_MS // 1000} s; nothing was changed, try again"
+        ) from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise DamagedFile(f"{path} is no intact SQLite file ({error}); restore it from a backup") from error
+    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise StorageFailed(
+            f"{path} could not be read or written ({error}); nothing was changed. "
+            "Check free space and permissions, then try again"
+        ) from error
+    except (apsw.ConnectionClosedError, apsw.ForkingViolationError) as error:
+        raise CollectionClosed("the collection is closed; open it again with Collection.open") from error
+    except apsw.Error as error:
+        raise CollectionError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+class Database:
+    """One SQLite file: a writing connection behind a lock, and a pool of reading ones."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._pid = os.getpid()
+        self._closed = False
+        self._write_lock = threading.RLock()
+        self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
+        self._watch_lock = threading.Lock()
+        with translated(path):
+            self._check_format()
+            self._writer = self._connect()
+            self._watcher = self._connect()
+
+    @classmethod
+    def create(cls, path: Path) -> Database:
+        """Makes the file with all its tables, empty."""
+        with translated(path):
+            connection = apsw.Connection(str(path))
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            with connection:
+                connection.execute(TABLES)
+                connection.execute(TRIGGERS)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            connection.close()
+        return cls(path)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """A connection inside one read transaction: every statement sees the same state."""
+        self._check_open()
+        with translated(self.path):
+            try:
+                connection = self._readers.get_nowait()
+            except queue.Empty:
+                connection = self._connect()
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+                if self._closed:
+                    connection.close()
+                else:
+                    self._readers.put(connection)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """A connection inside one write transaction: committed at the end, rolled back on any exception."""
+        self._check_open()
+        with self._write_lock, translated(self.path):
+            self._check_open()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def data_version(self) -> int:
+        """A number that differs from the last one seen when any connection or process has committed since."""
+        self._check_open()
+        with self._watch_lock, translated(self.path):
+            return int(self._watcher.pragma("data_version"))
+
+    def close(self) -> None:
+        """Closes every connection; using the database afterwards raises CollectionClosed."""
+        if self._closed or os.getpid() != self._pid:  # SQLite connections must not be closed across a fork
+            self._closed = True
+            return
+        with self._write_lock, self._watch_lock:
+            self._closed = True
+            self._writer.close()
+            self._watcher.close()
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._readers.get_nowait().close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CollectionClosed("the collection is closed; open it again with Collection.open")
+        if os.getpid() != self._pid:
+            raise CollectionClosed(
+                "the collection was opened before this process was forked; call Collection.open in the child"
+            )
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        if self.read_only:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _check_format(self) -> None:
+        version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+        if version < OLDEST_SQLITE:
+            raise CollectionError(
+                f"SQLite {apsw.sqlite_lib_version()} can corrupt a database in WAL mode; "
+                f"install an apsw with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer"
+            )
+        if not self.path.is_file():
+            raise NotACollection(f"{self.path.parent} holds no collection ({self.path.name} is missing)")
+        connection = self._connect()
+        application, found = connection.pragma("application_id"), connection.pragma("user_version")
+        connection.close()
+        if application != APPLICATION_ID:
+            raise NotACollection(f"{self.path} is no catalog of crossfade")
+        if found > FORMAT_VERSION:
+            raise NewerFormat(
+                f"{self.path.parent} has format {found}, this crossfade reads up to {FORMAT_VERSION}; "
+                "install a newer crossfade"
+            )
+
+
+def marks(count: int) -> str:
+    """Question marks for `IN (…)`."""
+    return ",".join("?" * count)

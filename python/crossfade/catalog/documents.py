@@ -1,0 +1,165 @@
+"""Documents: current revisions, their metadata, and the keys that died."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from apsw import Connection
+
+from crossfade.document import Document
+
+from .database import MOST_PARAMETERS, marks
+
+_FIELDS = "id, text, title, meta, updated_at, priority"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A document with the key of its current revision."""
+
+    key: int
+    text_hash: bytes
+    document: Document
+
+
+def find(connection: Connection, ids: Sequence[str]) -> dict[str, Stored]:
+    """The current revisions of those ids that exist."""
+    return {
+        row[2]: Stored(row[0], row[1], _document(row[2:]))
+        for chunk in _chunks(ids)
+        for row in connection.execute(
+            f"SELECT key, text_hash, {_FIELDS} FROM document WHERE id IN ({marks(len(chunk))})", chunk
+        )
+    }
+
+
+def keys_of(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """The keys of those ids that exist."""
+    return {
+        identifier: key
+        for chunk in _chunks(ids)
+        for identifier, key in connection.execute(
+            f"SELECT id, key FROM document WHERE id IN ({marks(len(chunk))})", chunk
+        )
+    }
+
+
+def fetch(connection: Connection, keys: Iterable[int]) -> dict[int, Document]:
+    """The documents of those keys that are current."""
+    return {
+        row[0]: _document(row[1:])
+        for chunk in _chunks(list(keys))
+        for row in connection.execute(f"SELECT key, {_FIELDS} FROM document WHERE key IN ({marks(len(chunk))})", chunk)
+    }
+
+
+def insert(connection: Connection, document: Document, hits: int = 0) -> int:
+    """Adds a new revision; gives its key, which was never used before."""
+    connection.execute(
+        f"INSERT INTO document ({_FIELDS}, text_hash, hits) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*_values(document), document.text_hash, hits),
+    )
+    key = int(connection.last_insert_rowid())
+    _add_facets(connection, key, document.meta or {})
+    return key
+
+
+def replace(connection: Connection, old_key: int, document: Document) -> int:
+    """Puts a new revision in the place of `old_key`, which becomes a tombstone."""
+    hits = next(connection.execute("SELECT hits FROM document WHERE key = ?", (old_key,)))[0]
+    remove(connection, [old_key])
+    return insert(connection, document, hits)
+
+
+def update(connection: Connection, key: int, document: Document) -> None:
+    """Changes what goes with a text, not the text: the key stays."""
+    connection.execute(
+        "UPDATE document SET id = ?, text = ?, title = ?, meta = ?, updated_at = ?, priority = ? WHERE key = ?",
+        (*_values(document), key),
+    )
+    connection.execute("DELETE FROM facet WHERE key = ?", (key,))
+    _add_facets(connection, key, document.meta or {})
+
+
+def remove(connection: Connection, keys: Iterable[int]) -> None:
+    """Deletes revisions; triggers leave a tombstone each, and tasks and facets go with them."""
+    connection.executemany("DELETE FROM document WHERE key = ?", ((key,) for key in keys))
+
+
+def tombstones(connection: Connection, after_seq: int) -> npt.NDArray[np.int64]:
+    """Keys that died in commits after `after_seq`."""
+    rows = connection.execute("SELECT key FROM tombstone WHERE seq > ?", (after_seq,))
+    return np.fromiter((key for (key,) in rows), np.int64)
+
+
+def matching(connection: Connection, conditions: Mapping[str, Sequence[Any]]) -> npt.NDArray[np.int64]:
+    """Keys of the documents that have, for every field, one of its values."""
+    parts, parameters = [], []
+    for field, values in conditions.items():
+        parts.append(f"SELECT key FROM facet WHERE field = ? AND value IN ({marks(len(values))})")
+        parameters += [field, *map(facet_value, values)]
+    rows = connection.execute(" INTERSECT ".join(parts), parameters)
+    return np.fromiter((key for (key,) in rows), np.int64)
+
+
+def all_keys(connection: Connection) -> npt.NDArray[np.int64]:
+    """The keys of every current revision, in order."""
+    return np.fromiter((key for (key,) in connection.execute("SELECT key FROM document ORDER BY key")), np.int64)
+
+
+def largest_key(connection: Connection) -> int:
+    """The largest key ever given, 0 where none was."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'document'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def add_hits(connection: Connection, hits: Mapping[int, int]) -> None:
+    """Counts how often searches returned documents, and moves their waiting tasks forward by as much."""
+    rows = [(count, key) for key, count in hits.items()]
+    connection.executemany("UPDATE document SET hits = hits + ? WHERE key = ?", rows)
+    if connection.execute("SELECT 1 FROM task LIMIT 1").fetchone():
+        connection.executemany("UPDATE task SET rank = rank + ? WHERE key = ? AND state = 'waiting'", rows)
+
+
+def facet_value(value: Any) -> str:
+    """A JSON value in the one form it is compared in: 1.0 and 1 are the same number, true is not 1."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, sort_keys=True)
+
+
+def _values(document: Document) -> tuple[Any, ...]:
+    return (
+        document.id,
+        document.text,
+        document.title,
+        json.dumps(document.meta),
+        document.updated_at,
+        document.priority,
+    )
+
+
+def _document(row: Sequence[Any]) -> Document:
+    identifier, text, title, meta, updated_at, priority = row
+    return Document(
+        identifier, text, title=title, meta=json.loads(meta), updated_at=updated_at, priority=priority
+    )
+
+
+def _add_facets(connection: Connection, key: int, meta: Mapping[str, Any]) -> None:
+    facets = {
+        (field, facet_value(item), key)
+        for field, value in meta.items()
+        for item in (value if isinstance(value, list) else [value])
+    }
+    connection.executemany("INSERT INTO facet (field, value, key) VALUES (?, ?, ?)", sorted(facets))
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), MOST_PARAMETERS):
+        yield items[start : start + MOST_PARAMETERS]

@@ -1,0 +1,122 @@
+"""Files: vector files with their committed length, segments, and what was verified."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from apsw import Connection
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRow:
+    """An append-only vector file; what lies behind its committed length does not exist."""
+
+    number: int
+    id: str
+    version: int
+    rows: int
+    block_bytes: int
+    sealed_rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentRow:
+    """A sealed usearch segment."""
+
+    name: str
+    version: int
+    rows: int
+    size: int
+    checksum: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Rows `start` to `stop` of a vector file."""
+
+    file: int
+    start: int
+    stop: int
+
+
+def all_files(connection: Connection) -> list[FileRow]:
+    return [
+        FileRow(*row)
+        for row in connection.execute(
+            "SELECT number, id, version, rows, block_bytes, sealed_rows FROM file ORDER BY number"
+        )
+    ]
+
+
+def all_segments(connection: Connection) -> list[SegmentRow]:
+    return [
+        SegmentRow(*row)
+        for row in connection.execute("SELECT name, version, rows, size, checksum FROM segment ORDER BY name")
+    ]
+
+
+def add_file(connection: Connection, version: int, file_id: str) -> FileRow:
+    connection.execute(
+        "INSERT INTO file (id, version, rows, block_bytes, sealed_rows) VALUES (?, ?, 0, 0, 0)", (file_id, version)
+    )
+    return FileRow(int(connection.last_insert_rowid()), file_id, version, 0, 0, 0)
+
+
+def get_file(connection: Connection, number: int) -> FileRow | None:
+    row = connection.execute(
+        "SELECT number, id, version, rows, block_bytes, sealed_rows FROM file WHERE number = ?", (number,)
+    ).fetchone()
+    return FileRow(*row) if row else None
+
+
+def extend(connection: Connection, number: int, rows: int, block_bytes: int) -> None:
+    """Publishes a new committed length."""
+    connection.execute("UPDATE file SET rows = ?, block_bytes = ? WHERE number = ?", (rows, block_bytes, number))
+
+
+def ranges(connection: Connection, segments: Iterable[str]) -> list[Range]:
+    """The rows that segments were built from."""
+    return [
+        Range(*row)
+        for segment in segments
+        for row in connection.execute("SELECT file, start, stop FROM segment_range WHERE segment = ?", (segment,))
+    ]
+
+
+def publish_segment(
+    connection: Connection, segment: SegmentRow, tail: Iterable[Range], merged: Iterable[str]
+) -> None:
+    """Puts one segment in the place of the tail's ranges and of the merged segments."""
+    merged, tail = list(merged), list(tail)
+    inherited = ranges(connection, merged)
+    connection.executemany("DELETE FROM segment WHERE name = ?", ((name,) for name in merged))
+    connection.execute(
+        "INSERT INTO segment (name, version, rows, size, checksum) VALUES (?, ?, ?, ?, ?)",
+        dataclasses.astuple(segment),
+    )
+    connection.executemany(
+        "INSERT INTO segment_range (segment, file, start, stop) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET stop = max(stop, excluded.stop)",
+        ((segment.name, *dataclasses.astuple(part)) for part in (*inherited, *tail)),
+    )
+    connection.executemany(
+        "UPDATE file SET sealed_rows = max(sealed_rows, ?) WHERE number = ?", ((part.stop, part.file) for part in tail)
+    )
+
+
+def drop_segment(connection: Connection, name: str) -> None:
+    """Forgets a damaged segment; its rows are scanned exactly until they are sealed again."""
+    rows = ranges(connection, [name])
+    connection.execute("DELETE FROM segment WHERE name = ?", (name,))
+    connection.executemany(
+        "UPDATE file SET sealed_rows = min(sealed_rows, ?) WHERE number = ?", ((part.start, part.file) for part in rows)
+    )
+
+
+def is_verified(connection: Connection, identity: str) -> bool:
+    return connection.execute("SELECT 1 FROM verified WHERE identity = ?", (identity,)).fetchone() is not None
+
+
+def remember_verified(connection: Connection, identity: str) -> None:
+    connection.execute("INSERT OR IGNORE INTO verified (identity) VALUES (?)", (identity,))

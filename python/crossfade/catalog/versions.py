@@ -1,0 +1,173 @@
+"""Versions: the vector spaces a collection is kept in, which one is live, and the migration between two of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from apsw import Connection
+
+from crossfade.space import Space
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """One vector space of a collection.
+
+    `state` is "live", "filling" (a migration's target), "retained" (kept for rollback) or "dropped".
+    """
+
+    id: int
+    space: Space
+    encoder: str | None
+    engine: Mapping[str, Any]
+    state: str
+    created_at: float
+    retained_until: float | None
+    pending: int
+    failed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MigrationRow:
+    """A migration as the catalog knows it; `state` as in the schema."""
+
+    id: int
+    source: int
+    target: int
+    state: str
+    started_at: float
+    bridge: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What decides how a collection answers, read in one transaction."""
+
+    uuid: str
+    epoch: int
+    seq: int
+    live: int
+    documents: int
+    versions: Mapping[int, Version]
+    migration: MigrationRow | None
+
+    @property
+    def live_version(self) -> Version:
+        return self.versions[self.live]
+
+    @property
+    def filling(self) -> Version | None:
+        """The version a migration is filling, if one is under way."""
+        return next((version for version in self.versions.values() if version.state == "filling"), None)
+
+
+def initialise(connection: Connection, space: Space, encoder: str | None, engine: Mapping[str, Any]) -> None:
+    """Writes the first version and the collection's one row."""
+    connection.execute("PRAGMA defer_foreign_keys = ON")
+    live = add(connection, space, encoder, engine, "live")
+    connection.execute(
+        "INSERT INTO collection (one, uuid, created_at, epoch, seq, live) VALUES (1, ?, ?, 1, 0, ?)",
+        (uuid.uuid4().hex, time.time(), live),
+    )
+    note(connection, "created", {"version": live, "space": space.fingerprint})
+
+
+def add(connection: Connection, space: Space, encoder: str | None, engine: Mapping[str, Any], state: str) -> int:
+    """Adds a version without vectors; gives its number."""
+    connection.execute(
+        "INSERT INTO version (space, encoder, engine, state, created_at) VALUES (?, ?, ?, ?, ?)",
+        (json.dumps(space.to_dict()), encoder, json.dumps(dict(engine)), state, time.time()),
+    )
+    return int(connection.last_insert_rowid())
+
+
+def read(connection: Connection) -> State:
+    """The state of the collection. Dropped versions are left out."""
+    row = next(connection.execute("SELECT uuid, epoch, seq, live, documents FROM collection"))
+    versions = {
+        fields[0]: Version(
+            fields[0], Space.from_dict(json.loads(fields[1])), fields[2], json.loads(fields[3]), *fields[4:]
+        )
+        for fields in connection.execute(
+            "SELECT id, space, encoder, engine, state, created_at, retained_until, pending, failed "
+            "FROM version WHERE state != 'dropped' ORDER BY id"
+        )
+    }
+    latest = connection.execute(
+        "SELECT id, source, target, state, started_at, bridge FROM migration "
+        "WHERE state NOT IN ('abandoned', 'done') ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    migration = MigrationRow(*latest) if latest else None
+    uuid_, epoch, seq, live, documents = row
+    return State(uuid_, epoch, seq, live, documents, versions, migration)
+
+
+def epoch(connection: Connection) -> int:
+    """The collection's epoch: it differs whenever the versions or their roles have changed."""
+    return int(next(connection.execute("SELECT epoch FROM collection"))[0])
+
+
+def advance_epoch(connection: Connection) -> None:
+    connection.execute("UPDATE collection SET epoch = epoch + 1")
+
+
+def advance_seq(connection: Connection) -> None:
+    connection.execute("UPDATE collection SET seq = seq + 1")
+
+
+def set_live(connection: Connection, version: int, previous: int, retained_until: float) -> None:
+    """Makes `version` the live one and keeps the previous one until `retained_until`."""
+    connection.execute("UPDATE collection SET live = ?", (version,))
+    connection.execute("UPDATE version SET state = 'live', retained_until = NULL WHERE id = ?", (version,))
+    connection.execute(
+        "UPDATE version SET state = 'retained', retained_until = ? WHERE id = ?", (retained_until, previous)
+    )
+    advance_epoch(connection)
+
+
+def drop(connection: Connection, version: int) -> None:
+    """Forgets a version's tasks, segments and files; its row stays, as a record."""
+    connection.execute("DELETE FROM task WHERE version = ?", (version,))
+    connection.execute("DELETE FROM segment WHERE version = ?", (version,))
+    connection.execute("DELETE FROM file WHERE version = ?", (version,))
+    connection.execute("UPDATE version SET state = 'dropped', retained_until = NULL WHERE id = ?", (version,))
+    advance_epoch(connection)
+
+
+def start_migration(connection: Connection, source: int, target: int) -> int:
+    connection.execute(
+        "INSERT INTO migration (source, target, state, started_at) VALUES (?, ?, 'filling', ?)",
+        (source, target, time.time()),
+    )
+    migration = int(connection.last_insert_rowid())
+    advance_epoch(connection)
+    return migration
+
+
+def set_migration_state(connection: Connection, migration: int, state: str) -> None:
+    connection.execute("UPDATE migration SET state = ? WHERE id = ?", (state, migration))
+
+
+def set_bridge(connection: Connection, migration: int, folder: str) -> None:
+    connection.execute("UPDATE migration SET bridge = ? WHERE id = ?", (folder, migration))
+    advance_epoch(connection)
+
+
+def note(connection: Connection, event: str, detail: Mapping[str, Any]) -> None:
+    """Writes a line of the collection's history."""
+    connection.execute(
+        "INSERT INTO journal (at, event, detail) VALUES (?, ?, ?)", (time.time(), event, json.dumps(dict(detail)))
+    )
+
+
+def history(connection: Connection) -> list[tuple[float, str, dict[str, Any]]]:
+    """The journal, oldest first: (Unix seconds, event, detail)."""
+    return [
+        (at, event, json.loads(detail))
+        for at, event, detail in connection.execute("SELECT at, event, detail FROM journal ORDER BY rowid")
+    ]

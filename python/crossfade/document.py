@@ -1,0 +1,125 @@
+"""Document: what a user stores and what a search gives back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from blake3 import blake3
+
+from crossfade.errors import InvalidInput
+
+MAX_ID_CHARACTERS = 1_024
+TEXT_HASH_BYTES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A text with an id, and what goes with it.
+
+    Args:
+        id: Unique in its collection; at most 1,024 characters.
+        text: What is embedded; must hold something other than white space.
+        title: Put before the text, with a space, when it is embedded.
+        meta: JSON values by field name; `search(filter=…)` selects by them. A change of it re-embeds nothing.
+        updated_at: When the text was last changed, as a datetime or in Unix seconds; kept as Unix seconds.
+        priority: Higher is re-embedded earlier.
+
+    Raises:
+        InvalidInput: A field can't be stored; the message names the document.
+
+    Example:
+        >>> Document("a1", "How do I reset my password?", title="Accounts").content
+        'Accounts How do I reset my password?'
+    """
+
+    id: str
+    text: str
+    title: str | None = dataclasses.field(default=None, kw_only=True)
+    meta: Mapping[str, Any] | None = dataclasses.field(default=None, kw_only=True)
+    updated_at: float | datetime | None = dataclasses.field(default=None, kw_only=True)
+    priority: float = dataclasses.field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_id(self.id)
+        name = f"document {self.id!r}"
+        _check_text(self.text, f"the text of {name}")
+        if not self.text.strip():
+            raise InvalidInput(f"{name} needs a text to embed, but its text is empty; leave it out or delete it")
+        if self.title is not None:
+            _check_text(self.title, f"the title of {name}")
+        object.__setattr__(self, "updated_at", _seconds(self.updated_at, name))
+        object.__setattr__(self, "priority", _finite(self.priority, f"the priority of {name}"))
+        object.__setattr__(self, "meta", _checked_meta(self.meta, name))
+
+    @property
+    def content(self) -> str:
+        """What is embedded: title and text, joined with a space."""
+        return f"{self.title} {self.text}" if self.title else self.text
+
+    @property
+    def text_hash(self) -> bytes:
+        """16 bytes of BLAKE3 over `content`; equal hashes need no new vector."""
+        return text_hash(self.content)
+
+
+def text_hash(content: str) -> bytes:
+    """16 bytes of BLAKE3 over the UTF-8 of a text."""
+    digest: bytes = blake3(content.encode()).digest(TEXT_HASH_BYTES)
+    return digest
+
+
+def check_id(identifier: object) -> str:
+    """The id of a document, or InvalidInput where it can't be one."""
+    if not isinstance(identifier, str) or not identifier:
+        raise InvalidInput(f"a document id must be a non-empty string, got {identifier!r}")
+    if len(identifier) > MAX_ID_CHARACTERS:
+        raise InvalidInput(f"a document id may have {MAX_ID_CHARACTERS} characters, got {len(identifier)}")
+    if "\0" in identifier:
+        raise InvalidInput(f"a document id can't hold NUL, got {identifier!r}")
+    _check_text(identifier, "a document id")
+    return identifier
+
+
+def _check_text(text: object, name: str) -> None:
+    if not isinstance(text, str):
+        raise InvalidInput(f"{name} must be a string, got {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{name} must be valid Unicode, but has a lone surrogate at character {error.start}; "
+            "decode its source with errors='replace'"
+        ) from error
+
+
+def _finite(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InvalidInput(f"{name} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def _seconds(value: float | datetime | None, name: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return _finite(value, f"updated_at of {name} (Unix seconds or a datetime)")
+
+
+def _checked_meta(meta: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    if meta is None:
+        return {}
+    if not isinstance(meta, Mapping) or not all(isinstance(field, str) for field in meta):
+        raise InvalidInput(f"the meta of {name} must map field names to JSON values, got {meta!r}")
+    try:
+        text = json.dumps(dict(meta), allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"the meta of {name} must hold JSON values only: {error}") from error
+    copy: dict[str, Any] = json.loads(text)
+    return copy
