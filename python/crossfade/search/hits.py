@@ -1,0 +1,77 @@
+"""Hits: the result of a search."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclasses.dataclass(frozen=True)
+class Hit:
+    """One document found.
+
+    Args:
+        id: The document's id.
+        score: Cosine (or dot product) on the scale of the live version's model.
+        version: Number of the version whose vector decided: the live one, or the one being filled.
+        text: The document's text.
+        title: The document's title.
+        meta: The document's metadata.
+    """
+
+    id: str
+    score: float
+    version: int
+    text: str
+    title: str | None
+    meta: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Hits(Sequence[Hit]):
+    """What a search found, best first; every id at most once.
+
+    Args:
+        items: The hits.
+        method: What decided: "live" (one version alone), "fade" (both versions blended), or "bridged" (a query of
+            the new Space against old vectors carried over by the Bridge).
+        coverage: Share of this query's candidates that had a true vector of the new version, 0 to 1.
+        weight: Weight the new version's evidence had, 0 to 1.
+
+    Example:
+        >>> hits = Hits((Hit("a1", 0.8, 1, "How do I reset my password?", None, {}),))
+        >>> [(hit.id, hit.score) for hit in hits], hits.ids
+        ([('a1', 0.8)], ['a1'])
+    """
+
+    items: tuple[Hit, ...]
+    method: str = "live"
+    coverage: float = 0.0
+    weight: float = 0.0
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids, best first."""
+        return [hit.id for hit in self.items]
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """The scores, `(len(hits),)` float32, descending."""
+        return np.array([hit.score for hit in self.items], np.float32)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self.items[position]
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.items)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{hit.id} {hit.score:.3f}" for hit in self.items[:3])
+        return f"Hits({len(self)}: {shown}{', …' if len(self) > 3 else ''})"
