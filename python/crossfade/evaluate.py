@@ -1,9 +1,9 @@
 """Retrieval metrics over judged queries, and whether two systems differ: arrays and dicts in, values out.
 
 A *run* is `{query id: [document ids, best first]}`; *qrels* are `{query id: {document id: grade}}`. A grade
-above zero is relevant. Every query with at least one relevant document counts, and one that is missing from the run
-counts as 0 (trec_eval's `-c`): a system can't gain by leaving questions unanswered. The other queries have no value
-and are left out.
+above zero is relevant. Every query with at least one relevant document counts, and one that is missing from
+the run counts as 0 (trec_eval's `-c`): a system can't gain by leaving questions unanswered. The other queries
+have no value and are left out.
 """
 
 from __future__ import annotations

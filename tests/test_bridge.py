@@ -1,0 +1,228 @@
+"""The map between two spaces: what it recovers, what it refuses, and that its files are checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from crossfade.bridge import Bridge
+from crossfade.errors import DamagedFile, InvalidInput, NewerFormat, SpaceMismatch
+from crossfade.space import Space
+
+Rows = NDArray[np.float32]
+
+
+def unit(rows: NDArray[np.floating]) -> Rows:
+    scaled: Rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
+def rotation(rng: np.random.Generator, d1: int, d2: int) -> NDArray[np.float64]:
+    """A `(d1, d2)` matrix with orthonormal columns or rows."""
+    left, _, right = np.linalg.svd(rng.standard_normal((d1, d2)), full_matrices=False)
+    matrix: NDArray[np.float64] = left @ right
+    return matrix
+
+
+def pairs(n: int, d1: int, d2: int, noise: float, seed: int = 0) -> tuple[Rows, Rows]:
+    """Rows with a common mean, and their rotated and moved counterparts with some noise."""
+    rng = np.random.default_rng(seed)
+    old = unit(rng.standard_normal((n, d1)) + 1.0)
+    new = old @ rotation(rng, d1, d2) + 0.3 + noise * rng.standard_normal((n, d2))
+    return old, unit(new)
+
+
+@pytest.mark.parametrize(("d1", "d2"), [(12, 12), (8, 20), (20, 8)])
+def test_a_rotated_space_is_recovered(d1: int, d2: int) -> None:
+    """Where the new space is the old one rotated and moved, unseen rows are carried over almost exactly."""
+    old, new = pairs(600, d1, d2, noise=0.0)
+    bridge = Bridge.fit(old[:500], new[:500])
+    cosines = np.einsum("nd,nd->n", bridge.apply(old[500:]), new[500:])
+    assert cosines.mean() > 0.995
+    assert bridge.quality.cosine == pytest.approx(cosines.mean(), abs=0.003)
+
+
+def test_procrustes_is_kept_where_pairs_are_few() -> None:
+    """With hardly more pairs than columns a full linear map has too much to learn; a rotation has less."""
+    old, new = pairs(60, 40, 40, noise=0.03)
+    quality = Bridge.fit(old, new).quality
+    assert quality.method == "procrustes"
+    assert quality.regularisation == 0.0
+
+
+def test_ridge_is_kept_where_the_map_is_no_rotation() -> None:
+    """A map that stretches some directions and drops others is linear, but no rotation."""
+    rng = np.random.default_rng(1)
+    old = unit(rng.standard_normal((2000, 12)))
+    new = unit(old @ (rng.standard_normal((12, 12)) * np.geomspace(1, 0.01, 12)))
+    quality = Bridge.fit(old, new).quality
+    assert quality.method == "ridge"
+    assert {candidate.method for candidate in quality.candidates} == {"procrustes", "ridge"}
+
+
+def test_quality_is_measured_on_pairs_the_map_has_not_seen() -> None:
+    """For spaces with nothing in common, a map that could learn pairs by heart still reports no agreement."""
+    rng = np.random.default_rng(2)
+    old, new = unit(rng.standard_normal((200, 64))), unit(rng.standard_normal((200, 64)))
+    quality = Bridge.fit(old, new).quality
+    assert abs(quality.cosine) < 0.1
+    assert quality.recall_at_10 < 0.4
+    assert (quality.pairs, quality.held_out) == (200, 40)
+
+
+def test_quality_reports_the_kept_candidate() -> None:
+    """The four leading numbers of the quality are those of one of its candidates."""
+    quality = Bridge.fit(*pairs(100, 8, 8, noise=0.1)).quality
+    kept = (quality.method, quality.regularisation, quality.cosine, quality.recall_at_10)
+    assert kept in {(c.method, c.regularisation, c.cosine, c.recall_at_10) for c in quality.candidates}
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(10, 60), d1=st.integers(1, 12), d2=st.integers(1, 12), seed=st.integers(0, 9))
+def test_any_pair_of_dims_gives_finite_unit_rows(n: int, d1: int, d2: int, seed: int) -> None:
+    """Whatever the dims and however few the pairs, carried rows are float32 and of length 1 (or 0)."""
+    rng = np.random.default_rng(seed)
+    old, new = (
+        rng.standard_normal((n, d1)).astype(np.float32),
+        rng.standard_normal((n, d2)).astype(np.float32),
+    )
+    carried = Bridge.fit(old, new, seed=seed).apply(old)
+    assert carried.dtype == np.float32
+    assert carried.shape == (n, d2)
+    lengths = np.linalg.norm(carried, axis=1)
+    assert np.all((np.abs(lengths - 1) < 1e-5) | (lengths == 0))
+
+
+def test_fit_repeats_itself() -> None:
+    """The same pairs and seed give the same bytes; the seed only chooses what is held out."""
+    old, new = pairs(200, 8, 8, noise=0.1)
+    first, again, other = Bridge.fit(old, new), Bridge.fit(old, new), Bridge.fit(old, new, seed=1)
+    assert first.matrix.tobytes() == again.matrix.tobytes()
+    assert first.quality == again.quality
+    assert first.quality.cosine != other.quality.cosine
+
+
+def test_apply_to_no_rows_gives_no_rows() -> None:
+    """The empty case keeps shape and dtype."""
+    carried = Bridge.fit(*pairs(50, 6, 4, noise=0.1)).apply(np.empty((0, 6), dtype=np.float32))
+    assert carried.shape == (0, 4)
+    assert carried.dtype == np.float32
+
+
+def test_only_rows_of_the_source_space_are_taken() -> None:
+    """Another Space is refused even where its dim fits, and so is the target's own."""
+    source, target = Space(model="old", dim=8), Space(model="new", dim=8)
+    old, new = pairs(50, 8, 8, noise=0.1)
+    bridge = Bridge.fit(old, new, source=source, target=target)
+    assert len(bridge.apply(old, Space(model="old", dim=8))) == 50
+    with pytest.raises(SpaceMismatch):
+        bridge.apply(new, target)
+
+
+def test_a_space_of_another_dim_is_refused() -> None:
+    """Rows that can't be of the Space they are said to be of are refused before anything is learned."""
+    with pytest.raises(SpaceMismatch, match="9 columns"):
+        Bridge.fit(*pairs(50, 8, 8, noise=0.1), source=Space(model="old", dim=9))
+
+
+def test_fit_refuses_what_it_can_not_learn_from() -> None:
+    """Too few pairs, pairs that don't match, NaN, constant rows and a silly holdout are named."""
+    old, new = pairs(50, 6, 4, noise=0.1)
+    with pytest.raises(InvalidInput, match="at least 10 pairs"):
+        Bridge.fit(old[:9], new[:9])
+    with pytest.raises(InvalidInput, match="paired rows"):
+        Bridge.fit(old, new[:-1])
+    with pytest.raises(InvalidInput, match="paired rows"):
+        Bridge.fit(old[0], new[0])
+    with pytest.raises(InvalidInput, match="NaN"):
+        Bridge.fit(np.where(old == old[3, 3], np.nan, old), new)
+    with pytest.raises(InvalidInput, match="all the same"):
+        Bridge.fit(np.ones((20, 6)), new[:20])
+    with pytest.raises(InvalidInput, match="holdout"):
+        Bridge.fit(old, new, holdout=0.0)
+
+
+def test_apply_refuses_wrong_rows() -> None:
+    """A wrong dim, a bare vector and NaN are named instead of being carried."""
+    bridge = Bridge.fit(*pairs(50, 6, 4, noise=0.1))
+    for wrong in (np.ones((3, 5)), np.ones(6)):
+        with pytest.raises(InvalidInput, match=r"\(n, 6\)"):
+            bridge.apply(wrong)
+    with pytest.raises(InvalidInput, match="NaN"):
+        bridge.apply(np.full((1, 6), np.nan))
+
+
+def test_a_bridge_can_not_be_changed() -> None:
+    """Neither its attributes nor its arrays, nor through the arrays it was made from."""
+    old, new = pairs(50, 6, 4, noise=0.1)
+    bridge = Bridge.fit(old, new)
+    with pytest.raises(AttributeError, match="immutable"):
+        bridge.matrix = np.zeros((6, 4), dtype=np.float32)
+    with pytest.raises(AttributeError, match="immutable"):
+        del bridge.quality
+    with pytest.raises(ValueError, match="read-only"):
+        bridge.matrix[0, 0] = 1.0
+
+
+def test_a_saved_bridge_comes_back_whole(tmp_path: Path) -> None:
+    """Arrays bit for bit, both Spaces, and every measured number."""
+    spaces = {
+        "source": Space(model="old", dim=6, weights="abc"),
+        "target": Space(model="new", dim=4, version="2"),
+    }
+    old, new = pairs(50, 6, 4, noise=0.1)
+    bridge = Bridge.fit(old, new, source=source, target=target)
+    bridge.save(tmp_path / "0001-0002")
+    loaded = Bridge.load(tmp_path / "0001-0002")
+    assert loaded.apply(old).tobytes() == bridge.apply(old).tobytes()
+    assert (loaded.source, loaded.target) == (source, target)
+    assert loaded.quality == bridge.quality
+
+
+def test_saving_again_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A second Bridge takes the first one's place; the folder holds one pair of files."""
+    Bridge.fit(*pairs(50, 6, 4, noise=0.1)).save(tmp_path)
+    second = Bridge.fit(*pairs(50, 5, 3, noise=0.1))
+    second.save(tmp_path)
+    assert Bridge.load(tmp_path).matrix.tobytes() == second.matrix.tobytes()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_every_damaged_byte_is_noticed(tmp_path: Path) -> None:
+    """A flipped bit anywhere in either file, a cut file or a missing one is an error, never a wrong map."""
+    Bridge.fit(*pairs(50, 3, 2, noise=0.1)).save(tmp_path)
+    for path in sorted(tmp_path.iterdir()):
+        whole = path.read_bytes()
+        for position in range(0, len(whole) - 1, 7):
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
+            with pytest.raises(DamagedFile):
+                Bridge.load(tmp_path)
+        path.write_bytes(whole[:-20])
+        with pytest.raises(DamagedFile):
+            Bridge.load(tmp_path)
+        path.write_bytes(whole)
+    next(tmp_path.glob("*.safetensors")).unlink()
+    with pytest.raises(DamagedFile, match="missing"):
+        Bridge.load(tmp_path)
+
+
+def test_a_folder_without_a_bridge_is_named(tmp_path: Path) -> None:
+    """Loading from the wrong place says so."""
+    with pytest.raises(InvalidInput, match=r"holds no bridge\.json"):
+        Bridge.load(tmp_path)
+
+
+def test_a_newer_format_is_not_guessed_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a later version wrote is refused with the remedy."""
+    with monkeypatch.context() as later:
+        later.setattr("crossfade.bridge.files.FORMAT", 2)
+        Bridge.fit(*pairs(50, 6, 4, noise=0.1)).save(tmp_path)
+    assert json.loads((tmp_path / "bridge.json").read_text())["format_version"] == 2
+    with pytest.raises(NewerFormat, match="upgrade crossfade"):
+        Bridge.load(tmp_path)
