@@ -172,10 +172,8 @@ def test_a_bridge_can_not_be_changed() -> None:
 
 def test_a_saved_bridge_comes_back_whole(tmp_path: Path) -> None:
     """Arrays bit for bit, both Spaces, and every measured number."""
-    spaces = {
-        "source": Space(model="old", dim=6, weights="abc"),
-        "target": Space(model="new", dim=4, version="2"),
-    }
+    source = Space(model="old", dim=6, weights="abc")
+    target = Space(model="new", dim=4, version="2")
     old, new = pairs(50, 6, 4, noise=0.1)
     bridge = Bridge.fit(old, new, source=source, target=target)
     bridge.save(tmp_path / "0001-0002")
