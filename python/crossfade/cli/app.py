@@ -1,0 +1,203 @@
+"""The commands. Heavy modules are imported inside them, so that `--help` and completion answer at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from crossfade.cli import models
+from crossfade.cli.console import reporting
+
+app = typer.Typer(
+    name="crossfade",
+    help="Change the embedding model under a live vector index.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(models.app, name="models")
+
+Folder = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else on stderr.")]
+
+
+@app.command()
+def create(
+    folder: Folder,
+    model: Annotated[str, typer.Option(help="A name of `crossfade models list`, or a folder.")],
+    as_json: Json = False,
+) -> None:
+    """Make an empty collection for one model."""
+    with reporting(as_json) as report:
+        from crossfade.collection import Collection
+
+        encoder = models.load(model, report)
+        Collection.create(folder, encoder).close()
+        payload = {"collection": folder, "model": model, "space": encoder.space.to_dict()}
+        report.result(payload, f"created {folder} for {model}, {encoder.space.dim} dimensions")
+
+
+@app.command()
+def add(
+    folder: Folder,
+    source: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines or CSV; - reads stdin.")],
+    form: Annotated[str | None, typer.Option("--format", help="jsonl or csv; by the file's ending.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Add documents, or change those whose id is there: id (or _id), text, title; other fields are metadata."""
+    with reporting(as_json) as report:
+        from crossfade.cli import documents
+        from crossfade.collection import Collection
+
+        with Collection.open(folder) as docs:
+            # A file is read twice, so that a bad line is refused before anything is embedded.
+            total = None if source == documents.STDIN else sum(1 for _ in documents.read(source, form))
+            with report.bar("adding", "documents", total) as bar:
+                done = docs.upsert(documents.read(source, form), progress=bar.update)
+            payload = {
+                "collection": folder,
+                "new": done.new,
+                "changed": done.changed,
+                "metadata": done.metadata,
+                "unchanged": done.unchanged,
+                "documents": len(docs),
+            }
+        said = f"{done.new:,} new, {done.changed:,} changed, {done.metadata:,} of new metadata"
+        report.result(payload, f"{said}, {done.unchanged:,} unchanged; {payload['documents']:,} documents")
+
+
+@app.command()
+def search(
+    folder: Folder,
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    k: Annotated[int, typer.Option("-k", help="How many documents to show.")] = 10,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="field=value; the same field twice means either.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the documents most like a text."""
+    with reporting(as_json) as report:
+        from crossfade.cli import results
+        from crossfade.collection import Collection
+
+        with Collection.open(folder, read_only=True) as docs:
+            hits = docs.search(text, k=k, filter=results.filter_of(filters or []))
+        report.result(results.hits_payload(text, hits), *results.hit_lines(hits))
+
+
+@app.command()
+def migrate(
+    folder: Folder,
+    to: Annotated[str, typer.Option(help="The new model: a name of `crossfade models list`, or a folder.")],
+    as_json: Json = False,
+) -> None:
+    """Re-embed everything with another model while searches go on; starts, or resumes what was interrupted."""
+    with reporting(as_json) as report:
+        from crossfade.cli import results
+        from crossfade.collection import Collection
+
+        encoder = models.load(to, report)
+        with Collection.open(folder) as docs:
+            fade = docs.migrate(encoder)
+            try:
+                results.carry_over(fade, report)
+            except KeyboardInterrupt:
+                report.say(f"stopped; what is done is kept. Resume with: crossfade migrate {folder} --to {to}")
+                raise
+            status = fade.status()
+        step = results.next_step(folder, to, status)
+        shown = f"{status.done:,} of {status.documents:,} documents have a vector of {to}, {status.failed:,} failed"
+        report.result({"collection": folder, **status.to_dict(), "next": step}, shown, f"next: {step}")
+
+
+@app.command()
+def status(folder: Folder, as_json: Json = False) -> None:
+    """Show versions, models and the migration under way."""
+    with reporting(as_json) as report:
+        from crossfade.cli import results
+        from crossfade.collection import Collection
+
+        with Collection.open(folder, read_only=True) as docs:
+            found = docs.status().to_dict()
+        report.result(found, results.facts(found))
+
+
+@app.command()
+def cutover(
+    folder: Folder,
+    force: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Go on although documents are missing; it is recorded.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Switch to the new model: one small transaction, which `rollback` undoes."""
+    with reporting(as_json) as report:
+        from crossfade.collection import Collection
+        from crossfade.errors import NotReady
+
+        with Collection.open(folder) as docs:
+            fade = docs.migration
+            if fade is None:
+                raise NotReady(f"{folder} has no migration; start one with: crossfade migrate {folder} --to MODEL")
+            fade.cutover(force)
+            reached = fade.status().to_dict()
+        report.result(
+            {"collection": folder, **reached},
+            f"{folder} now answers with version {reached['target']}",
+            f"back: crossfade rollback {folder}",
+        )
+
+
+@app.command()
+def rollback(folder: Folder, as_json: Json = False) -> None:
+    """Go back to the model before the last cutover; `cutover` goes forward again."""
+    with reporting(as_json) as report:
+        from crossfade.collection import Collection
+
+        with Collection.open(folder) as docs:
+            docs.rollback()
+            found = docs.status().to_dict()
+        report.result({"collection": folder, **found}, f"{folder} answers with its earlier version again")
+
+
+@app.command()
+def prune(
+    folder: Folder,
+    force: Annotated[bool, typer.Option("--force", help="Drop now what retention still protects.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Drop the versions that are not live and no longer protected; there is no way back to them."""
+    with reporting(as_json) as report:
+        from crossfade.collection import Collection
+
+        with Collection.open(folder) as docs:
+            dropped = docs.prune(force=force)
+        numbers = ", ".join(map(str, dropped))
+        report.result(
+            {"collection": folder, "dropped": list(dropped)},
+            f"dropped version {numbers}" if dropped else "nothing to drop; --force drops what retention protects",
+        )
+
+
+@app.command()
+def demo(
+    questions: Annotated[int, typer.Option(min=50, help="How many questions quality is measured with.")] = 500,
+    seed: Annotated[int, typer.Option(help="Of the choice of the questions.")] = 0,
+    keep: Annotated[str | None, typer.Option(metavar="FOLDER", help="Leave the collection there.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Migrate the standard library's documentation to a better model under a running search load."""
+    with reporting(as_json) as report:
+        from crossfade.cli import demo
+
+        outcome = demo.run(report, questions=questions, seed=seed, keep=keep)
+        report.result(outcome.to_dict(), *demo.shown(outcome))
+        if not outcome.held:
+            raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of the `crossfade` command."""
+    app(prog_name="crossfade")
