@@ -1,0 +1,30 @@
+"""The index room: vectors are the truth, in checksummed files; usearch segments are views of them."""
+
+from crossfade.index.blocks import NO_KEY, Block
+from crossfade.index.files import new_id
+from crossfade.index.locations import Locations, RowRange
+from crossfade.index.pool import SegmentPool, Verified
+from crossfade.index.segment import SegmentInfo, build_segment, segment_path, temporary_path
+from crossfade.index.vectors import FileExtent, NewRows, VectorFile
+from crossfade.index.version import VersionIndex
+from crossfade.index.writer import VectorWriter, is_owned
+
+__all__ = [
+    "NO_KEY",
+    "Block",
+    "FileExtent",
+    "Locations",
+    "NewRows",
+    "RowRange",
+    "SegmentInfo",
+    "SegmentPool",
+    "VectorFile",
+    "VectorWriter",
+    "Verified",
+    "VersionIndex",
+    "build_segment",
+    "is_owned",
+    "new_id",
+    "segment_path",
+    "temporary_path",
+]

@@ -1,0 +1,149 @@
+"""The one door to usearch: everything it is told is explicit, and every error it raises is translated."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from usearch.index import BatchMatches, Index
+
+from crossfade.errors import DamagedFile, StorageFailed
+from crossfade.index import files
+from crossfade.index.blocks import NO_KEY, Keys
+from crossfade.index.vectors import ROW_BYTES_A_VALUE, Rows
+
+CONNECTIVITY = 16
+EXPANSION_ADD = 128
+EXPANSION_SEARCH = 64
+
+_ERRORS = (RuntimeError, ValueError, IndexError, MemoryError)
+_SIZES = struct.Struct("<2I")
+_HEAD = struct.Struct("<7s3H4B3Q?")
+# usearch's numbers for inner product, float16, uint64 keys, uint32 slots.
+_KINDS = (ord("i"), 12, 14, 15)
+
+
+def new_graph(dim: int) -> Index:
+    """An empty graph over inner products of float16 rows."""
+    return Index(
+        ndim=dim,
+        metric="ip",
+        dtype="f16",
+        connectivity=CONNECTIVITY,
+        expansion_add=EXPANSION_ADD,
+        expansion_search=EXPANSION_SEARCH,
+        multi=False,
+        enable_key_lookups=False,
+    )
+
+
+def add(graph: Index, keys: Keys, rows: Rows, threads: int) -> None:
+    """Add rows; `keys` must be new to the graph, which doesn't look.
+
+    Raises:
+        StorageFailed: usearch could not add them.
+    """
+    try:
+        graph.add(keys, np.ascontiguousarray(rows), copy=True, threads=threads)
+    except _ERRORS as error:
+        raise StorageFailed(
+            f"usearch could not add {len(rows)} rows: {error}; free memory and try again"
+        ) from error
+
+
+def serialize(graph: Index) -> bytes:
+    """The graph as the bytes of a file; usearch's save to a path hides short writes.
+
+    Raises:
+        StorageFailed: usearch could not, or gave another number of bytes than it announced.
+    """
+    try:
+        content = graph.save()
+        expected = graph.serialized_length
+    except _ERRORS as error:
+        raise StorageFailed(
+            f"usearch could not serialise a graph: {error}; free memory and try again"
+        ) from error
+    if content is None or len(content) != expected:
+        raise StorageFailed(f"usearch did not give the {expected} bytes of a file it announced; try again")
+    return content
+
+
+def view(path: Path, rows: int, dim: int) -> Index:
+    """A read-only graph over a mapped file whose checksum the caller has compared.
+
+    usearch adopts whatever a file says, so what it says is compared first.
+
+    Args:
+        path: The file.
+        rows: How many rows it must hold.
+        dim: How wide they must be.
+
+    Raises:
+        DamagedFile: The file says otherwise, or usearch refuses it.
+        StorageFailed: The operating system could not read.
+    """
+    _require_head(path, rows, dim)
+    try:
+        graph = new_graph(dim)
+        graph.view(str(path))
+    except _ERRORS as error:
+        raise damaged(path, f"usearch refused it: {error}") from error
+    if (graph.size, graph.ndim, graph.connectivity) != (rows, dim, CONNECTIVITY):
+        raise damaged(path, f"usearch opened {graph.size} rows of {graph.ndim}, expected {rows} of {dim}")
+    return graph
+
+
+def search(
+    graph: Index, path: Path, queries: NDArray[np.float32], count: int
+) -> tuple[Keys, NDArray[np.float32]]:
+    """The approximate nearest rows of each query.
+
+    Args:
+        graph: What `view` gave.
+        path: Its file, for messages.
+        queries: `(q, dim)` float32, finite, q ≥ 1.
+        count: How many to find, at most as many as there are rows: usearch allocates for all of them.
+
+    Returns:
+        keys: `(q, count)` uint64, best first, 2⁶⁴−1 where fewer were found.
+        scores: `(q, count)` float32, dot products of float16 values; -inf beside a missing key.
+
+    Raises:
+        DamagedFile: usearch could not search.
+    """
+    try:
+        matches = graph.search(queries, count, threads=1, exact=False)
+    except _ERRORS as error:
+        raise damaged(path, f"usearch could not search it: {error}") from error
+    # For one query usearch gives vectors that end with the last match, else matrices with junk after it.
+    near, distances = np.atleast_2d(matches.keys), np.atleast_2d(matches.distances)
+    found = matches.counts if isinstance(matches, BatchMatches) else np.array([len(matches)])
+    present = np.arange(near.shape[1]) < found[:, np.newaxis]
+    keys = np.full((len(queries), count), NO_KEY, dtype=np.uint64)
+    scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
+    keys[:, : near.shape[1]][present] = near[present]
+    scores[:, : near.shape[1]][present] = np.float32(1.0) - distances[present]
+    return keys, scores
+
+
+def damaged(path: Path, what: str) -> DamagedFile:
+    """The error for a segment that can't be used."""
+    return DamagedFile(f"segment {path}: {what}; build it again from the vector files")
+
+
+def _require_head(path: Path, rows: int, dim: int) -> None:
+    stride = dim * ROW_BYTES_A_VALUE
+    with files.reading(path) as descriptor:
+        sizes = files.read_at(descriptor, _SIZES.size, 0)
+        head = files.read_at(descriptor, _HEAD.size, _SIZES.size + rows * stride)
+    if len(sizes) < _SIZES.size or _SIZES.unpack(sizes) != (rows, stride):
+        raise damaged(path, f"expected a matrix of {rows} rows of {stride} bytes")
+    if len(head) < _HEAD.size:
+        raise damaged(path, "it ends before its head")
+    magic, _major, _minor, _patch, *fields = _HEAD.unpack(head)
+    expected = [*_KINDS, rows, 0, dim, False]
+    if magic != b"usearch" or fields != expected:
+        raise damaged(path, f"expected magic usearch and fields {expected}, found {magic!r} and {fields}")

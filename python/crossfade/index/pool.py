@@ -1,0 +1,140 @@
+"""A sealed segment opened for searching, with a handle for each concurrent reader."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+from usearch.index import Index
+
+from crossfade.errors import CollectionClosed, InvalidInput
+from crossfade.index import files, graph
+from crossfade.index.blocks import NO_KEY, Keys
+from crossfade.index.segment import SegmentInfo, segment_path
+
+_READ_AT_ONCE = 1 << 20
+
+
+class Verified(Protocol):
+    """Where it is remembered that a file's checksum was compared.
+
+    An identity is made of what a file keeps that is never altered: name, size, inode, modification time.
+    """
+
+    def is_verified(self, identity: str) -> bool:
+        """Whether `remember` was called with it."""
+
+    def remember(self, identity: str) -> None:
+        """Note that the file's checksum was compared."""
+
+
+class SegmentPool:
+    """A sealed segment, opened for several readers.
+
+    All calls on one usearch object wait for one lock, so each reader borrows a handle of its own: at most
+    `handles` exist, made when first needed, and a further reader waits for one. They share the page cache.
+
+    Args:
+        folder: The version's folder.
+        info: The segment as the catalog lists it.
+        dim: Columns of a row.
+        handles: The most handles to open, e.g. the number of cores.
+        verified: Where verifications are remembered; the checksum is compared unless it was before.
+
+    Raises:
+        InvalidInput: `handles` is below 1.
+        DamagedFile: The file is absent, or its size, checksum or head differs; build it again.
+        StorageFailed: The operating system could not read.
+    """
+
+    def __init__(
+        self, folder: str | Path, info: SegmentInfo, dim: int, *, handles: int, verified: Verified
+    ) -> None:
+        if handles < 1:
+            raise InvalidInput(f"a pool needs at least one handle, got {handles}")
+        self._path = segment_path(folder, info.name)
+        self._info = info
+        self._dim = dim
+        self._closed = False
+        _verify(self._path, info, verified)
+        self._free = threading.BoundedSemaphore(handles)
+        self._idle: collections.deque[Index] = collections.deque([self._open()])
+
+    @property
+    def info(self) -> SegmentInfo:
+        return self._info
+
+    def search(self, queries: NDArray[np.float32], count: int) -> tuple[Keys, NDArray[np.float32]]:
+        """The approximate nearest rows of each query.
+
+        Args:
+            queries: `(q, dim)` float32, finite.
+            count: How many to find, at least 1.
+
+        Returns:
+            keys: `(q, count)` uint64, best first; 2⁶⁴−1 where the segment has no more.
+            scores: `(q, count)` float32, dot products with the query in float16; -inf beside a missing key.
+
+        Raises:
+            InvalidInput: An argument can't be used.
+            DamagedFile: The file could not be searched.
+            CollectionClosed: The pool is closed.
+        """
+        if queries.dtype != np.float32 or queries.ndim != 2 or queries.shape[1] != self._dim:
+            raise InvalidInput(
+                f"queries must be float32 (q, {self._dim}), got {queries.dtype} {queries.shape}"
+            )
+        if count < 1:
+            raise InvalidInput(f"count must be at least 1, got {count}")
+        keys = np.full((len(queries), count), NO_KEY, dtype=np.uint64)
+        scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
+        depth = min(count, self._info.rows)
+        if len(queries):
+            with self._handle() as handle:
+                keys[:, :depth], scores[:, :depth] = graph.search(handle, self._path, queries, depth)
+        return keys, scores
+
+    def close(self) -> None:
+        """Let go of the file; searches under way end normally."""
+        self._closed = True
+        self._idle.clear()
+
+    @contextlib.contextmanager
+    def _handle(self) -> Iterator[Index]:
+        with self._free:
+            if self._closed:
+                raise CollectionClosed(f"the segment {self._path} is closed; open the collection again")
+            try:
+                handle = self._idle.pop()
+            except IndexError:
+                handle = self._open()
+            yield handle
+            if not self._closed:
+                self._idle.append(handle)
+
+    def _open(self) -> Index:
+        return graph.view(self._path, self._info.rows, self._dim)
+
+
+def _verify(path: Path, info: SegmentInfo, verified: Verified) -> None:
+    with files.reading(path) as descriptor:
+        status = os.fstat(descriptor)
+        if status.st_size != info.size:
+            raise graph.damaged(path, f"expected {info.size} bytes, found {status.st_size}")
+        identity = f"{path.name}:{status.st_size}:{status.st_ino}:{status.st_mtime_ns}"
+        if verified.is_verified(identity):
+            return
+        hasher = blake3()
+        while piece := os.read(descriptor, _READ_AT_ONCE):
+            hasher.update(piece)
+    if hasher.hexdigest() != info.checksum:
+        raise graph.damaged(path, f"expected blake3 {info.checksum}, found {hasher.hexdigest()}")
+    verified.remember(identity)

@@ -1,0 +1,252 @@
+"""A version as a reader sees it: segments and a tail to search, rows to score exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfade.errors import InvalidInput
+from crossfade.index.blocks import NO_KEY, Keys
+from crossfade.index.locations import Locations, Places, RowRange
+from crossfade.index.pool import SegmentPool
+from crossfade.index.vectors import Rows
+from crossfade.kernels import merge_topk, rescore
+
+Scores: TypeAlias = NDArray[np.float32]
+Mask: TypeAlias = NDArray[np.bool_]
+
+# Up to here all rows a filter leaves are scored: 20,000 rows of 384 values take as long as a few searches.
+EXACT_ROWS = 20_000
+# A graph is asked for at most so many rows; beyond that, scoring all that is left costs less.
+_DEEPEST = 4_096
+# Graphs compare with the query rounded to float16, so that the last places may be swapped with the next ones.
+_SPARE = 16
+_WIDEN = 4
+_ROWS_AT_ONCE = 16_384
+
+
+class VersionIndex:
+    """What was committed of one version at one moment. Immutable, for any number of threads.
+
+    Every row stands either in a segment or in the tail, which is scanned. The graphs only propose: scores are
+    computed from the rows themselves, and are the same wherever a row stands.
+
+    Args:
+        dim: Columns of a row.
+        locations: Where the keys stand; may know more than `rows` holds.
+        rows: The mapped rows, float16 `(n, dim)`, by file number.
+        segments: The sealed segments.
+        tail: The rows that no segment holds.
+        threads: Threads for exact scans; they don't change the scores.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        locations: Locations,
+        rows: Mapping[int, Rows],
+        segments: Sequence[SegmentPool] = (),
+        tail: Sequence[RowRange] = (),
+        *,
+        threads: int = 1,
+    ) -> None:
+        self.dim = dim
+        self._locations = locations
+        self._rows = dict(rows)
+        self._segments = tuple(segments)
+        self._tail = tuple(tail)
+        self._threads = threads
+
+    def __len__(self) -> int:
+        """How many rows it holds, dead ones included."""
+        return sum(len(rows) for rows in self._rows.values())
+
+    def candidates(
+        self, queries: Scores, count: int, dead: Mask | None = None, allowed: Mask | None = None
+    ) -> tuple[Keys, Scores]:
+        """The best rows of each query that are not dead and, if anything is said about it, allowed.
+
+        Approximate where segments are searched; exact in the tail, and altogether where at most 20,000
+        rows are allowed, or where 4,096 neighbours of a query hold too few that are.
+
+        Args:
+            queries: `(q, dim)` float32, finite.
+            count: How many, at least 1.
+            dead: By key, which ones to leave out; keys beyond its end are alive.
+            allowed: By key, which ones may be found; keys beyond its end may not.
+
+        Returns:
+            keys: `(q, count)` uint64; by score descending, then key; none twice; 2⁶⁴−1 where none is left.
+            scores: `(q, count)` float32, exact dot products with the float16 rows; -inf for a missing key.
+
+        Raises:
+            InvalidInput: An argument can't be used.
+            DamagedFile: A segment can't be searched.
+            CollectionClosed: A segment is closed.
+        """
+        queries = self._require_queries(queries)
+        if count < 1:
+            raise InvalidInput(f"count must be at least 1, got {count}")
+        depth = count + _SPARE
+        if allowed is not None:
+            left = self._left(dead, allowed)
+            if len(left) <= EXACT_ROWS:
+                return self._exact(queries, count, left)
+            depth = depth * len(self) // len(left) + 1
+        proposals = [
+            self._search(segment, queries, depth, count, dead, allowed) for segment in self._segments
+        ]
+        parts = [self._score(queries, keys) for keys, _ in proposals]
+        parts += [self._scan(queries, count, part, dead, allowed) for part in self._tail]
+        keys, scores = _merge(len(queries), count, parts)
+        short = np.flatnonzero(np.any([gave_up for _, gave_up in proposals], axis=0)) if proposals else ()
+        if len(short):
+            keys[short], scores[short] = self._exact(queries[short], count, self._left(dead, allowed))
+        return keys, scores
+
+    def scores(self, keys: Keys, query: Scores) -> Scores:
+        """Exact scores of the rows of `keys`.
+
+        Args:
+            keys: `(m,)` uint64.
+            query: `(dim,)` or `(q, dim)` float32, finite.
+
+        Returns:
+            `(m,)` or `(q, m)` float32, dot products with the float16 rows; NaN where a key has no row.
+
+        Raises:
+            InvalidInput: An argument can't be used.
+        """
+        queries = self._require_queries(np.atleast_2d(query))
+        scores = np.full((len(queries), len(keys)), np.nan, dtype=np.float32)
+        for places, rows, at in self._by_file(keys):
+            scores[:, places] = rescore(rows, at, queries, threads=self._threads)
+        return scores[0] if query.ndim == 1 else scores
+
+    def has(self, keys: Keys) -> Mask:
+        """Whether the version has a row for each of `keys` (m,): bool `(m,)`."""
+        present = np.zeros(len(keys), dtype=np.bool_)
+        for places, _, _ in self._by_file(keys):
+            present[places] = True
+        return present
+
+    def gather(self, keys: Keys) -> Scores:
+        """The rows of `keys` (m,) as float32 `(m, dim)`.
+
+        Raises:
+            InvalidInput: The version has no row for one of them.
+        """
+        gathered = np.empty((len(keys), self.dim), dtype=np.float32)
+        missing = np.ones(len(keys), dtype=np.bool_)
+        for places, rows, at in self._by_file(keys):
+            gathered[places] = rows[at]
+            missing[places] = False
+        if missing.any():
+            raise InvalidInput(
+                f"{missing.sum()} of {len(keys)} keys have no row in this version, the first is "
+                f"{keys[missing][0]}; ask has() before"
+            )
+        return gathered
+
+    def _by_file(self, keys: Keys) -> Iterator[tuple[Places, Rows, Places]]:
+        files, at = self._locations.find(keys)
+        for number, rows in self._rows.items():
+            places = np.flatnonzero((files == number) & (at < len(rows)))
+            if len(places):
+                yield places, rows, at[places]
+
+    def _left(self, dead: Mask | None, allowed: Mask | None) -> Keys:
+        if allowed is None:
+            every = [
+                self._locations.keys(RowRange(number, 0, len(rows))) for number, rows in self._rows.items()
+            ]
+            keys = np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *every]))
+        else:
+            keys = np.flatnonzero(allowed).astype(np.uint64)
+            keys = keys[self.has(keys)]
+        return keys[_admitted(keys, dead, allowed)]
+
+    def _search(
+        self,
+        segment: SegmentPool,
+        queries: Scores,
+        depth: int,
+        count: int,
+        dead: Mask | None,
+        allowed: Mask | None,
+    ) -> tuple[Keys, Mask]:
+        """Proposals `(q, w)`, missing ones 2⁶⁴−1, and for which queries they are fewer than there may be."""
+        width = count + _SPARE
+        proposed = np.full((len(queries), width), NO_KEY, dtype=np.uint64)
+        short = np.ones(len(queries), dtype=np.bool_)
+        while short.any() and depth <= _DEEPEST:
+            keys, _ = segment.search(queries[short], depth)
+            keep = _admitted(keys, dead, allowed)
+            # A stable sort moves what is kept to the front and keeps its order.
+            front = np.argsort(~keep, axis=1, kind="stable")[:, :width]
+            kept = np.take_along_axis(keep, front, axis=1)
+            proposed[short, : front.shape[1]] = np.where(
+                kept, np.take_along_axis(keys, front, axis=1), NO_KEY
+            )
+            short[short] = (keep.sum(axis=1) < count) & (depth < segment.info.rows)
+            depth *= _WIDEN
+        return proposed, short
+
+    def _score(self, queries: Scores, proposed: Keys) -> tuple[Keys, Scores]:
+        scores = np.stack([self.scores(keys, query) for keys, query in zip(proposed, queries, strict=True)])
+        absent = np.isnan(scores)
+        return np.where(absent, np.uint64(NO_KEY), proposed), np.where(absent, np.float32(-np.inf), scores)
+
+    def _scan(
+        self, queries: Scores, count: int, part: RowRange, dead: Mask | None, allowed: Mask | None
+    ) -> tuple[Keys, Scores]:
+        rows = self._rows[part.file_no]
+        keys = self._locations.keys(part._replace(stop=min(part.stop, len(rows))))
+        at = part.start + np.flatnonzero(_admitted(keys, dead, allowed))
+        scores = rescore(rows, at, queries, threads=self._threads)
+        return np.tile(keys[at - part.start], (len(queries), 1)), scores
+
+    def _exact(self, queries: Scores, count: int, keys: Keys) -> tuple[Keys, Scores]:
+        parts = []
+        for start in range(0, len(keys), _ROWS_AT_ONCE):
+            part = keys[start : start + _ROWS_AT_ONCE]
+            scored = np.tile(part, (len(queries), 1)), self.scores(part, queries)
+            parts.append(_merge(len(queries), count, [scored]))
+        return _merge(len(queries), count, parts)
+
+    def _require_queries(self, queries: Scores) -> Scores:
+        if queries.dtype != np.float32 or queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise InvalidInput(
+                f"queries must be float32 (q, {self.dim}), got {queries.dtype} {queries.shape}"
+            )
+        if not np.isfinite(queries).all():
+            raise InvalidInput("queries must be finite; check the encoder's output")
+        return np.ascontiguousarray(queries)
+
+
+def _admitted(keys: Keys, dead: Mask | None, allowed: Mask | None) -> Mask:
+    admitted: Mask = keys != NO_KEY
+    if dead is not None:
+        admitted &= ~_at(dead, keys)
+    if allowed is not None:
+        admitted &= _at(allowed, keys)
+    return admitted
+
+
+def _at(mask: Mask, keys: Keys) -> Mask:
+    if len(mask) == 0:
+        return np.zeros(keys.shape, dtype=np.bool_)
+    inside: Mask = keys < len(mask)
+    at: Mask = inside & mask[np.where(inside, keys, 0)]
+    return at
+
+
+def _merge(queries: int, count: int, parts: Sequence[tuple[Keys, Scores]]) -> tuple[Keys, Scores]:
+    keys = np.concatenate([np.empty((queries, 0), dtype=np.uint64), *(keys for keys, _ in parts)], axis=1)
+    scores = np.concatenate(
+        [np.empty((queries, 0), dtype=np.float32), *(scores for _, scores in parts)], axis=1
+    )
+    return merge_topk(keys[:, np.newaxis], scores[:, np.newaxis], count)
