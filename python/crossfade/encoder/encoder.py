@@ -1,0 +1,222 @@
+"""Encoder: texts in, rows of one Space out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import onnxruntime
+import tokenizers
+from numpy.typing import NDArray
+
+from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged, ModelError, ModelUnavailable, UnknownModel
+from crossfade.space import Space
+
+from .folder import Model, build_model, read_folder
+from .manifest import manifest_names, read_manifest
+from .models import model_folder, pull_manifest, read_file
+from .rows import checked_rows
+from .runtime import Progress, Rows, Runtime, usable_cores
+from .tokenizer import Tokenizer, check_texts
+
+Kind = Literal["document", "query"]
+# Texts handed to a wrapped callable at a time: many services take no more, and progress shows.
+WRAPPED_BATCH = 256
+# Texts of a call that are tokenised, sorted by length and run together; bounds the memory of a call.
+BLOCK = 8_192
+
+
+class _Backend(Protocol):
+    def rows(self, texts: list[str], prefix: str, progress: Progress) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class _Onnx:
+    tokenizer: Tokenizer
+    runtime: Runtime
+
+    def rows(self, texts: list[str], prefix: str, progress: Progress) -> Rows:
+        return self.runtime.run(self.tokenizer(texts, prefix), progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Callable:
+    function: Callable[[list[str]], Any]
+
+    def rows(self, texts: list[str], prefix: str, progress: Progress) -> Any:
+        try:
+            rows = self.function([prefix + text for text in texts])
+        except Exception as error:  # the boundary to a foreign callable: whatever it raises is its failure
+            raise EncodingFailed(f"the wrapped encoder raised {type(error).__name__}: {error}") from error
+        progress(len(texts))
+        return rows
+
+
+class Encoder:
+    """Turns texts into rows of its Space. Made by `load` or `wrap`.
+
+    Safe to use from several threads at a time (a wrapped callable must be so itself).
+
+    Example:
+        >>> letters = Encoder.wrap(lambda texts: [[t.count("a"), t.count("b")] for t in texts], Space(model="ab", dim=2))
+        >>> letters.encode(["aaa", "ab"]).round(2).tolist()
+        [[1.0, 0.0], [0.7099999785423279, 0.7099999785423279]]
+    """
+
+    def __init__(self, backend: _Backend, space: Space, name: str | None, engine: dict[str, Any], block: int) -> None:
+        self._backend = backend
+        self._space = space
+        self._name = name
+        self._engine = engine
+        self._block = block
+
+    @classmethod
+    def load(cls, name_or_folder: str | Path, *, threads: int | None = None) -> Encoder:
+        """Load a model by its name in models/, or from a folder.
+
+        The files of a named model are fetched if the cache lacks them, and compared with its manifest before they
+        are parsed. A folder holds tokenizer.json and model.onnx, or model.safetensors and config.json of a BERT
+        model; the settings of sentence-transformers in it are followed.
+
+        Args:
+            name_or_folder: A name, or the path of a folder.
+            threads: Cores that a long call may use; None for all this process may run on. Rows don't depend on it.
+
+        Raises:
+            UnknownModel: Neither a name nor a folder.
+            ModelUnavailable: Files could not be fetched.
+            ModelDamaged: A file differs from its manifest, or can't be parsed.
+            ModelError: The model is of a kind that can't be run.
+            InvalidInput: `threads` is not positive.
+        """
+        label = str(name_or_folder)
+        if label in manifest_names():
+            return cls._of_model(_load_named(label), label, threads)
+        folder = Path(name_or_folder).expanduser().absolute()
+        if not folder.is_dir():
+            read_manifest(label)  # raises UnknownModel with the names there are
+            raise UnknownModel(f"{folder} is no folder")
+        space, graph = read_folder(folder)
+        model = build_model(space, graph, None, lambda file: _read(folder / file))
+        return cls._of_model(model, str(folder), threads)
+
+    @classmethod
+    def _of_model(cls, model: Model, name: str, threads: int | None) -> Encoder:
+        runtime = Runtime(model.graph, model.space.dim, model.max_tokens, usable_cores() if threads is None else threads)
+        engine = {
+            "engine": "onnxruntime",
+            "version": onnxruntime.__version__,
+            "tokenizers": tokenizers.__version__,
+            "provider": "CPUExecutionProvider",
+            "precision": "float32",
+            "threads": runtime.threads,
+        }
+        return cls(_Onnx(model.tokenizer, runtime), model.space, name, engine, BLOCK)
+
+    @classmethod
+    def wrap(cls, function: Callable[[list[str]], Any], space: Space, *, name: str | None = None) -> Encoder:
+        """Make an Encoder of a callable.
+
+        Args:
+            function: From a list of at most 256 texts, prefixes of the Space put before them, to as many rows of
+                `space.dim` numbers: an array, or a list of lists.
+            space: The Space of its rows.
+            name: What to call it in messages; the model's name where None.
+
+        Example:
+            >>> Encoder.wrap(lambda texts: [[1.0, 2.0]] * len(texts), Space(model="same", dim=2)).encode([]).shape
+            (0, 2)
+        """
+        if not callable(function):
+            raise InvalidInput(f"expected a callable from a list of texts to rows, got {type(function).__name__}")
+        engine = {"engine": "callable", "function": name or space.model, "precision": "unknown"}
+        return cls(_Callable(function), space, None, engine, WRAPPED_BATCH)
+
+    @property
+    def space(self) -> Space:
+        """The Space of its rows."""
+        return self._space
+
+    @property
+    def name(self) -> str | None:
+        """What `load` takes to make it again: a name or an absolute path; None for a wrapped callable."""
+        return self._name
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """What computes the rows: engine, versions, precision, threads. Not part of the Space."""
+        return dict(self._engine)
+
+    def encode(self, texts: Sequence[str], kind: Kind = "document", *, progress: Progress | None = None) -> Rows:
+        """Rows of `texts`, in their order.
+
+        Args:
+            texts: Texts that are not empty. What is beyond the model's `max_tokens` has no influence.
+            kind: "document" or "query"; chooses the prefix of the Space.
+            progress: Called in this thread, after every batch, with the number of texts done so far.
+
+        Returns:
+            float32 `(n, dim)`, C-contiguous, at unit length where the Space's metric is "cos"; `(0, dim)` for no texts.
+
+        Raises:
+            InvalidInput: A text is no string, empty, no valid Unicode, or gives no token. Nothing was encoded by a
+                wrapped callable or, but for a text that gives no token, at all.
+            EncodingFailed: The model failed, or gave rows that can't be used.
+        """
+        if kind not in ("document", "query"):
+            raise InvalidInput(f'kind must be "document" or "query", got {kind!r}')
+        check_texts(texts)
+        prefix = self._space.query_prefix if kind == "query" else self._space.document_prefix
+        rows = np.empty((len(texts), self._space.dim), dtype=np.float32)
+        for start in range(0, len(texts), self._block):
+            block = list(texts[start : start + self._block])
+            report = _shifted(progress, start)
+            rows[start : start + len(block)] = checked_rows(
+                self._backend.rows(block, prefix, report), len(block), self._space
+            )
+        return rows
+
+    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.int64]:
+        """Tokens the model sees of every text, special ones included, int64 `(n,)`; at most `space.max_tokens`.
+
+        Raises:
+            InvalidInput: As for `encode`.
+            ModelError: A wrapped callable, whose tokenizer isn't known.
+        """
+        if not isinstance(self._backend, _Onnx):
+            raise ModelError("the tokenizer of a wrapped callable isn't known, so its tokens can't be counted")
+        check_texts(texts)
+        prefix = self._space.query_prefix if kind == "query" else self._space.document_prefix
+        return np.array([len(ids) for ids in self._backend.tokenizer(list(texts), prefix)], dtype=np.int64)
+
+    def __repr__(self) -> str:
+        return f"Encoder({self._name or self._engine.get('function')!r}, {self._space!r})"
+
+
+def _load_named(name: str) -> Model:
+    manifest = read_manifest(name)
+    folder = model_folder(name)
+    files = {file.name: file for file in manifest.files}
+    try:
+        contents = {file: read_file(folder, files[file]) for file in files}
+    except (ModelDamaged, ModelUnavailable):
+        pull_manifest(manifest, folder)
+        contents = {file: read_file(folder, files[file]) for file in files}
+    return build_model(manifest.space, manifest.graph, manifest.hidden, contents.__getitem__)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelUnavailable(f"{path} can't be read: {error}") from error
+
+
+def _shifted(progress: Progress | None, start: int) -> Progress:
+    """`progress` for one block that comes after `start` texts."""
+    if progress is None:
+        return lambda done: None
+    return lambda done: progress(start + done)

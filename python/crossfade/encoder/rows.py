@@ -1,0 +1,48 @@
+"""What an encoder gives out: finite rows, at unit length where the Space asks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfade.errors import EncodingFailed
+from crossfade.space import Space
+
+
+def checked_rows(raw: Any, count: int, space: Space) -> NDArray[np.float32]:
+    """`raw` as float32 `(count, dim)`, C-contiguous, at unit length for a "cos" Space.
+
+    Args:
+        raw: What the model gave: an array, or a list of lists of numbers.
+        count: Number of texts that went in.
+        space: Says how many columns a row has.
+
+    Raises:
+        EncodingFailed: Count, columns or type differ, a number is not finite, or a row that needs a direction is zero.
+    """
+    try:
+        array = np.asarray(raw)
+        if array.dtype.kind not in "fiu":
+            raise EncodingFailed(f"the encoder must give numbers, it gave {array.dtype}")
+        rows = np.array(array, dtype=np.float64 if array.dtype == np.float64 else np.float32, order="C")
+    except (TypeError, ValueError) as error:
+        raise EncodingFailed(f"the encoder must give rows of equal length ({error})") from error
+    if count == 0 and rows.size == 0:
+        return np.empty((0, space.dim), dtype=np.float32)
+    if rows.shape != (count, space.dim):
+        raise EncodingFailed(f"expected rows of shape {(count, space.dim)}, the encoder gave {rows.shape}")
+    _require(np.isfinite(rows).all(axis=1), "holds NaN or infinity")
+    if space.metric == "cos":
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        _require(norms > 0, "is zero and has no direction")
+        rows /= norms[:, None].astype(rows.dtype)
+    narrow = np.ascontiguousarray(rows, dtype=np.float32)
+    _require(np.isfinite(narrow).all(axis=1), "does not fit into float32")
+    return narrow
+
+
+def _require(good: NDArray[np.bool_], what: str) -> None:
+    if not good.all():
+        raise EncodingFailed(f"row {int(np.argmin(good))} {what}")

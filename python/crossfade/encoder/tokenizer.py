@@ -1,0 +1,106 @@
+"""Texts to token ids: what can't be encoded is refused before anything is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged
+
+# A tokenizer works through the whole text before it truncates: a second for a megabyte. So a text is cut first, at
+# eight times the four characters that a token has on average.
+CHARACTERS_PER_TOKEN = 8 * 4
+# Texts handed to the tokenizer at a time; bounds the memory of its results, which are far larger than the ids.
+WINDOW = 512
+
+Ids = NDArray[np.int64]
+T = TypeVar("T")
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        InvalidInput: A text is no string, holds nothing but white space, or has lone surrogates; its index is named.
+    """
+    if isinstance(texts, str | bytes):
+        raise InvalidInput("expected a list of texts, got a single one; put it in a list")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidInput(f"text {index} must be a string, got {type(text).__name__}")
+        if not text or text.isspace():
+            raise InvalidInput(f"text {index} is empty; leave it out, it has no meaning to encode")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(
+                f"text {index} is no valid Unicode (lone surrogate at character {error.start}); decode its source "
+                "with errors='replace'"
+            ) from error
+
+
+class Tokenizer:
+    """A tokenizer.json that truncates at `max_tokens` and never pads, whatever the file says.
+
+    Args:
+        content: The file.
+        max_tokens: Where texts are cut, special tokens included.
+
+    Raises:
+        ModelDamaged: `content` is no tokenizer.
+    """
+
+    def __init__(self, content: bytes, max_tokens: int) -> None:
+        try:
+            self._inner = _guarded(lambda: tokenizers.Tokenizer.from_str(content.decode()))
+        except (EncodingFailed, UnicodeDecodeError) as error:
+            raise ModelDamaged(f"tokenizer.json can't be read ({error}); fetch it again") from error
+        # The files of most MiniLM models ask for padding to 128 and truncation at 128.
+        self._inner.no_padding()
+        self._inner.enable_truncation(max_tokens)
+        self._special = self._inner.num_special_tokens_to_add(False)
+        self._max_characters = CHARACTERS_PER_TOKEN * max_tokens
+
+    def __call__(self, texts: Sequence[str], prefix: str = "") -> list[Ids]:
+        """Token ids of every text with `prefix` before it, int64 `(tokens,)` each.
+
+        A text longer than 32 characters a token is cut there, after its leading white space was dropped.
+
+        Raises:
+            InvalidInput: A text gives no token of its own; its index is named.
+            EncodingFailed: The tokenizer failed.
+        """
+        floor = self._special + (len(self._encode([prefix])[0]) - self._special if prefix else 0)
+        rows: list[Ids] = []
+        for start in range(0, len(texts), WINDOW):
+            window = [self._cut(text) for text in texts[start : start + WINDOW]]
+            rows.extend(self._encode([prefix + text for text in window] if prefix else window))
+            for offset in range(len(window)):
+                index = start + offset
+                if len(rows[index]) <= floor and len(self._encode([window[offset]])[0]) <= self._special:
+                    raise InvalidInput(f"text {index} has no tokens: nothing in it is known to the tokenizer")
+        return rows
+
+    def _cut(self, text: str) -> str:
+        return text if len(text) <= self._max_characters else text.lstrip()[: self._max_characters]
+
+    def _encode(self, texts: list[str]) -> list[Ids]:
+        # A single text takes the way without the tokenizer's thread pool, which a long list may be keeping busy.
+        if len(texts) == 1:
+            return [np.array(_guarded(lambda: self._inner.encode(texts[0])).ids, dtype=np.int64)]
+        encodings = _guarded(lambda: self._inner.encode_batch_fast(texts))
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+
+
+def _guarded(call: Callable[[], T]) -> T:
+    """The result of a call into tokenizers, whose panics are no `Exception`."""
+    try:
+        return call()
+    except BaseException as error:  # the boundary to tokenizers: anything but an interrupt is its failure
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise EncodingFailed(f"the tokenizer failed: {error}") from error
+        raise
