@@ -85,21 +85,22 @@ def ranges(connection: Connection, segments: Iterable[str]) -> list[Range]:
 
 
 def publish_segment(
-    connection: Connection, segment: SegmentRow, tail: Iterable[Range], merged: Iterable[str]
+    connection: Connection, segment: SegmentRow | None, tail: Iterable[Range], merged: Iterable[str]
 ) -> None:
-    """Puts one segment in the place of the tail's ranges and of the merged segments."""
+    """Puts one segment in the place of the tail's ranges and of the merged segments; None where no row is current."""
     merged, tail = list(merged), list(tail)
     inherited = ranges(connection, merged)
     connection.executemany("DELETE FROM segment WHERE name = ?", ((name,) for name in merged))
-    connection.execute(
-        "INSERT INTO segment (name, version, rows, size, checksum) VALUES (?, ?, ?, ?, ?)",
-        dataclasses.astuple(segment),
-    )
-    connection.executemany(
-        "INSERT INTO segment_range (segment, file, start, stop) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET stop = max(stop, excluded.stop)",
-        ((segment.name, *dataclasses.astuple(part)) for part in (*inherited, *tail)),
-    )
+    if segment:
+        connection.execute(
+            "INSERT INTO segment (name, version, rows, size, checksum) VALUES (?, ?, ?, ?, ?)",
+            dataclasses.astuple(segment),
+        )
+        connection.executemany(
+            "INSERT INTO segment_range (segment, file, start, stop) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET stop = max(stop, excluded.stop)",
+            ((segment.name, *dataclasses.astuple(part)) for part in (*inherited, *tail)),
+        )
     connection.executemany(
         "UPDATE file SET sealed_rows = max(sealed_rows, ?) WHERE number = ?", ((part.stop, part.file) for part in tail)
     )

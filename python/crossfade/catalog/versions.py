@@ -149,6 +149,17 @@ def start_migration(connection: Connection, source: int, target: int) -> int:
     return migration
 
 
+def read_migration(connection: Connection, number: int) -> MigrationRow:
+    """Any migration by its number, those that are over too."""
+    return MigrationRow(
+        *next(
+            connection.execute(
+                "SELECT id, source, target, state, started_at, bridge FROM migration WHERE id = ?", (number,)
+            )
+        )
+    )
+
+
 def set_migration_state(connection: Connection, migration: int, state: str) -> None:
     connection.execute("UPDATE migration SET state = ? WHERE id = ?", (state, migration))
 

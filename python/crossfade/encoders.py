@@ -1,0 +1,53 @@
+"""Encoders: those a collection has at hand, by Space."""
+
+from __future__ import annotations
+
+import threading
+
+from crossfade.catalog import versions
+from crossfade.encoder import Encoder
+from crossfade.errors import EncoderMissing, ModelError, SpaceMismatch
+
+
+class Encoders:
+    """The encoders of a collection's versions: handed in, or loaded by name when first needed."""
+
+    def __init__(self, *encoders: Encoder) -> None:
+        self._by_space = {encoder.space.fingerprint: encoder for encoder in encoders}
+        self._lock = threading.Lock()
+
+    def add(self, encoder: Encoder) -> None:
+        self._by_space.setdefault(encoder.space.fingerprint, encoder)
+
+    def get(self, version: versions.Version) -> Encoder:
+        """The encoder of a version.
+
+        Raises:
+            EncoderMissing: It was not handed in and can't be loaded by name.
+        """
+        fingerprint = version.space.fingerprint
+        with self._lock:
+            if fingerprint not in self._by_space:
+                self._by_space[fingerprint] = _load(version)
+            return self._by_space[fingerprint]
+
+    def find(self, version: versions.Version) -> Encoder | None:
+        """The encoder of a version, or None where it can't be had."""
+        try:
+            return self.get(version)
+        except EncoderMissing:
+            return None
+
+
+def _load(version: versions.Version) -> Encoder:
+    if version.encoder is None:
+        raise EncoderMissing(
+            f"version {version.id} was made by a wrapped callable of {version.space!r}; "
+            "hand it in again: Collection.open(path, encoder)"
+        )
+    try:
+        encoder = Encoder.load(version.encoder)
+        version.space.require(encoder.space, f"the model {version.encoder!r} of version {version.id}")
+    except (ModelError, SpaceMismatch) as error:
+        raise EncoderMissing(f"the encoder of version {version.id} can't be had: {error}") from error
+    return encoder

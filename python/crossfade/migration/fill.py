@@ -1,0 +1,101 @@
+"""The fill: documents that a version has no vector for are embedded, batch by batch, the most wanted first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfade.catalog import documents, tasks, versions
+from crossfade.document import Document
+from crossfade.encoder import Encoder
+from crossfade.errors import EncodingFailed, InvalidInput
+from crossfade.store import Store
+
+BATCH = 128  # documents; at 40 documents a second a stop waits for 3 s of work
+LEASE_SECONDS = 300.0
+MOST_ATTEMPTS = 3
+PROBE = "A text that every encoder can embed."
+
+
+class Filler:
+    """Fills one version. Several may work at once, in threads or processes: tasks are leased.
+
+    A result counts only while its lease holds, and an edited document has a new key: what was computed from an old
+    text is dropped. Killed at any moment, at most the batch in hand is done again.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder, version: int) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._version = version
+
+    def run(
+        self,
+        until: float = 1.0,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
+        """Fills until a share of the documents has vectors, nothing is left, or `stop` says so."""
+        self._store.release_dead_leases(self._version)
+        try:
+            while not (stop and stop()):
+                version, total = self._count()
+                if progress:
+                    progress(total - version.pending, total)
+                missing = version.pending - round((1.0 - until) * total)
+                if missing <= 0 or version.pending == version.failed:
+                    return
+                if self.step(min(BATCH, missing)) == 0:
+                    self._store.release_dead_leases(self._version)
+                    time.sleep(0.05)  # another worker holds what is left
+        finally:
+            self._store.release_leases(self._version)
+
+    def step(self, count: int = BATCH, keys: Sequence[int] | None = None) -> int:
+        """Embeds one batch of waiting documents (of `keys`, if given); gives how many tasks it took."""
+        store = self._store
+        with store.writing() as connection:
+            store.flush_hits(connection)
+            version = versions.read(connection).versions[self._version]
+            owner = store.owner(connection, version)
+            taken = tasks.lease(connection, version.id, owner, time.time() + LEASE_SECONDS, count, keys)
+            found = documents.fetch(connection, taken)
+        if not taken:
+            return 0
+        batch = [(key, found[key]) for key in taken]
+        rows, failures = self._encode([document for _, document in batch])
+        good = [position for position in range(len(batch)) if position not in failures]
+        with store.writing() as connection:
+            for position, message in failures.items():
+                tasks.fail(connection, version.id, batch[position][0], message, MOST_ATTEMPTS)
+            store.fill(
+                connection,
+                version,
+                [batch[position][0] for position in good],
+                [batch[position][1].text_hash for position in good],
+                rows,
+            )
+        return len(taken)
+
+    def _count(self) -> tuple[versions.Version, int]:
+        with self._store.reading() as connection:
+            state = versions.read(connection)
+        return state.versions[self._version], state.documents
+
+    def _encode(self, batch: list[Document]) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
+        """Rows of the documents that can be embedded, and by position why the others can't."""
+        try:
+            return self._encoder.encode([document.content for document in batch], kind="document"), {}
+        except (EncodingFailed, InvalidInput) as error:
+            # Where even an ordinary text fails it is not the documents' fault, and none of them is blamed.
+            self._encoder.encode([PROBE], kind="document")
+            if len(batch) == 1:
+                return np.empty((0, self._encoder.space.dim), np.float32), {0: str(error)}
+        half = len(batch) // 2
+        left, left_failures = self._encode(batch[:half])
+        right, right_failures = self._encode(batch[half:])
+        failures = left_failures | {position + half: message for position, message in right_failures.items()}
+        return np.concatenate([left, right]), failures

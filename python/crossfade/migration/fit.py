@@ -1,0 +1,58 @@
+"""The fit: a sample of the documents is embedded by both models, and what lies between the two is learned from it."""
+
+from __future__ import annotations
+
+import uuid
+
+import numpy as np
+
+from crossfade.bridge import Bridge, Quality
+from crossfade.catalog import documents, versions
+from crossfade.encoders import Encoders
+from crossfade.search.blend import Blend
+from crossfade.search.fade import Fade
+from crossfade.store import Store
+
+from .fill import BATCH, Filler
+
+# Measured: Bridges gain little beyond 4,000 pairs, and below 200 documents their scores can't be put on one scale.
+LEAST_PAIRS, MOST_PAIRS = 200, 4_000
+SHARE = 0.1
+
+
+def fit(
+    store: Store,
+    encoders: Encoders,
+    state: versions.State,
+    migration: versions.MigrationRow,
+    sample: int | None,
+    seed: int,
+) -> Quality | None:
+    """Embeds a uniform sample, fits Bridge and blend, and publishes them; None where there are too few documents."""
+    target = state.versions[migration.target]
+    pairs = sample or min(max(round(SHARE * state.documents), LEAST_PAIRS), MOST_PAIRS)
+    if min(pairs, state.documents) < LEAST_PAIRS:
+        return None
+    with store.reading() as connection:
+        current = documents.all_keys(connection)
+    chosen = np.random.default_rng(seed).permutation(current)[:pairs]
+    filler = Filler(store, encoders.get(target), target.id)
+    for start in range(0, len(chosen), BATCH):
+        filler.step(keys=chosen[start : start + BATCH].tolist())
+    snapshot = store.snapshot()
+    old, new = snapshot.indices[migration.source], snapshot.indices[target.id]
+    keys = np.sort(chosen).astype(np.uint64)
+    keys = keys[old.has(keys) & new.has(keys)]
+    if len(keys) < LEAST_PAIRS:
+        return None
+    old_rows, new_rows = old.gather(keys), new.gather(keys)
+    source_space, target_space = state.versions[migration.source].space, target.space
+    bridge = Bridge.fit(old_rows, new_rows, source=source_space, target=target_space, seed=seed)
+    blend = Blend.fit(old_rows, new_rows, bridge, seed=seed)
+    name = uuid.uuid4().hex[:8]
+    Fade(bridge, blend).save(store.layout.bridges(migration.source, migration.target) / name)
+    with store.writing() as connection:
+        versions.set_bridge(connection, migration.id, name)
+        detail = {"pairs": len(keys), "method": bridge.quality.method, "recall_at_10": bridge.quality.recall_at_10}
+        versions.note(connection, "fitted", detail)
+    return bridge.quality

@@ -1,0 +1,178 @@
+"""Migration: carries a collection to another encoder while it is searched."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from crossfade.bridge import Quality
+from crossfade.catalog import tasks, versions
+from crossfade.encoder import Encoder
+from crossfade.encoders import Encoders
+from crossfade.errors import InvalidInput, NotReady
+from crossfade.space import Space
+from crossfade.store import Store
+
+from . import roles
+from .fill import Filler
+from .fit import fit
+
+
+@dataclasses.dataclass(frozen=True)
+class MigrationStatus:
+    """How far a migration is.
+
+    Args:
+        state: "filling", "cut over", "rolled back", "abandoned" or "done".
+        source: Number of the version it started from.
+        target: Number of the version it fills.
+        documents: How many documents the collection has.
+        done: How many of them have a vector of the new model.
+        failed: How many were given up after three attempts.
+        fitted: Whether the Bridge is there: only then do searches use new vectors before the cutover.
+    """
+
+    state: str
+    source: int
+    target: int
+    documents: int
+    done: int
+    failed: int
+    fitted: bool
+
+    @property
+    def share(self) -> float:
+        """`done` as a share of `documents`; 1.0 in an empty collection."""
+        return self.done / self.documents if self.documents else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**dataclasses.asdict(self), "share": self.share}
+
+
+class Migration:
+    """A collection on its way to another encoder. Made by `Collection.migrate`; all its state is on disk.
+
+    Example:
+        fade = docs.migrate(cf.Encoder.load("minilm-l6"))
+        fade.run()        # blocks; Ctrl-C or a crash leaves it resumable
+        fade.cutover()
+    """
+
+    def __init__(self, store: Store, encoders: Encoders, number: int) -> None:
+        self._store = store
+        self._encoders = encoders
+        self._number = number
+
+    @property
+    def space(self) -> Space:
+        """The Space it leads to."""
+        state, current = self._read()
+        return state.versions[current.target].space
+
+    def fit(self, *, sample: int | None = None, seed: int = 0) -> Quality | None:
+        """Learns the Bridge and the blend of both versions' scores from a sample, and measures them.
+
+        The sample is re-embedded for real and counts as filled.
+
+        Args:
+            sample: Documents to learn from; a tenth of the collection, 200 to 4,000, by default.
+            seed: Of the choice of the sample.
+
+        Returns:
+            What the Bridge reached on held-out pairs; None where the collection is too small to learn from, and the
+            old version answers alone until the cutover.
+
+        Raises:
+            NotReady: The migration is over.
+            EncodingFailed: The new encoder failed.
+        """
+        state, current = self._read()
+        if sample is not None and sample < 1:
+            raise InvalidInput(f"sample must be a positive number of documents, got {sample!r}")
+        return fit(self._store, self._encoders, state, current, sample, seed)
+
+    def run(
+        self,
+        *,
+        until: float = 1.0,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> MigrationStatus:
+        """Re-embeds, the documents that searches return first; blocks until it is done.
+
+        Searches, edits and deletes go on meanwhile. Interrupted or killed, the next `run` goes on where it stopped.
+        It fits first where that is still to do, and never cuts over by itself.
+
+        Args:
+            until: Stop when this share of the documents has new vectors, 0 to 1.
+            progress: Called with (documents done, documents).
+            stop: Asked before every batch; True stops the run.
+
+        Raises:
+            NotReady: The migration is over.
+            EncodingFailed: The new encoder fails for every text.
+            InvalidInput: `until` is no share.
+        """
+        if not 0.0 <= until <= 1.0:
+            raise InvalidInput(f"until must be a share between 0 and 1, got {until!r}")
+        state, current = self._read()
+        if current.bridge is None and current.state == "filling" and until > 0.0:
+            self.fit()
+        target = state.versions[current.target]
+        Filler(self._store, self._encoders.get(target), target.id).run(until, progress, stop)
+        return self.status()
+
+    def status(self) -> MigrationStatus:
+        """How far it is; costs the same whatever the size of the collection."""
+        with self._store.reading() as connection:
+            state = versions.read(connection)
+            row = versions.read_migration(connection, self._number)
+        target = state.versions.get(row.target)
+        pending, failed = (target.pending, target.failed) if target else (state.documents, 0)
+        done = state.documents - pending
+        return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, row.bridge is not None)
+
+    def failures(self) -> list[tasks.Failure]:
+        """The documents that were given up, each with its last error."""
+        _, current = self._read()
+        with self._store.reading() as connection:
+            return tasks.failures(connection, current.target)
+
+    def retry(self) -> None:
+        """Queues again what was given up."""
+        _, current = self._read()
+        with self._store.writing() as connection:
+            tasks.retry(connection, current.target)
+
+    def cutover(self, force: str | None = None) -> None:
+        """Makes the new version the live one, in one small transaction; a second call changes nothing.
+
+        Args:
+            force: The reason to go on although documents have no new vector; it is recorded. They are not found
+                until `run` has embedded them.
+
+        Raises:
+            NotReady: Documents are missing and no reason was given, or the migration is over.
+        """
+        roles.cut_over(self._store, self._number, force)
+
+    def abandon(self) -> None:
+        """Drops the new version; the collection stays as it is.
+
+        Raises:
+            NotReady: The migration is cut over, or over.
+        """
+        roles.abandon(self._store, self._number)
+
+    def _read(self) -> tuple[versions.State, versions.MigrationRow]:
+        with self._store.reading() as connection:
+            state = versions.read(connection)
+        if state.migration is None or state.migration.id != self._number:
+            raise NotReady("this migration is over (abandoned, pruned, or followed by another); call migrate() again")
+        return state, state.migration
+
+    def __repr__(self) -> str:
+        status = self.status()
+        return f"Migration({status.state}, {status.done} of {status.documents} documents, {status.failed} failed)"

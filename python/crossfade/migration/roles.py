@@ -1,0 +1,141 @@
+"""Which version plays which role: every change of it is one small transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from crossfade.catalog import Connection, tasks, versions
+from crossfade.encoder import Encoder
+from crossfade.errors import MigrationConflict, NothingToRollBack, NotReady
+from crossfade.store import Store
+
+RETENTION_SECONDS = 14 * 24 * 3600.0
+SHOWN_IDS = 5
+
+
+def start(store: Store, encoder: Encoder) -> int:
+    """Starts a migration to an encoder, or finds the one under way to it; gives the migration's number.
+
+    Raises:
+        MigrationConflict: The collection is in that Space already, or another migration is under way.
+    """
+    with store.writing() as connection:
+        state = versions.read(connection)
+        target = encoder.space.fingerprint
+        current = state.migration
+        if current and current.target in state.versions:
+            found = state.versions[current.target]
+            if found.space.fingerprint == target:
+                return current.id
+            if current.state == "filling":
+                raise MigrationConflict(
+                    f"a migration to {found.space!r} is under way; finish it, or abandon() it, "
+                    f"before migrating to {encoder.space!r}"
+                )
+        if state.live_version.space.fingerprint == target:
+            raise MigrationConflict(
+                f"the collection is in {encoder.space!r} already: same weights, tokenizer and settings; nothing to do"
+            )
+        store.flush_hits(connection)  # what was searched most so far is filled first
+        version = versions.add(connection, encoder.space, encoder.name, encoder.engine, "filling")
+        store.prepare_version(version, encoder.space)
+        tasks.add_all(connection, version)
+        migration = versions.start_migration(connection, state.live, version)
+        versions.note(connection, "migration started", {"from": state.live, "to": version, "documents": state.documents})
+        return migration
+
+
+def cut_over(store: Store, migration: int, force: str | None) -> None:
+    """Makes a migration's target the live version.
+
+    Raises:
+        NotReady: Documents have no vector in it yet and no reason to go on without them was given.
+    """
+    with store.writing() as connection:
+        state, current = _current(connection, migration)
+        if current.state == "cut over":
+            return
+        target = state.versions[current.target]
+        if target.pending and not (force and force.strip()):
+            raise NotReady(
+                f"{target.pending} of {state.documents} documents have no vector of the new model yet "
+                f"({target.failed} of them failed); run() the migration to its end, or give a reason to leave them out: "
+                "cutover(force='…')"
+            )
+        versions.set_live(connection, target.id, state.live, time.time() + RETENTION_SECONDS)
+        versions.set_migration_state(connection, migration, "cut over")
+        detail = {"from": state.live, "to": target.id, "missing": target.pending, "forced": force}
+        versions.note(connection, "cut over", detail)
+
+
+def rollback(store: Store, *, force: bool = False) -> int:
+    """Makes the version before the last cutover live again; gives its number.
+
+    Raises:
+        NothingToRollBack: No migration was cut over, or the old version is pruned.
+        NotReady: Documents written since have no vector in the old version.
+    """
+    with store.writing() as connection:
+        state = versions.read(connection)
+        current = state.migration
+        if current is None or current.state != "cut over" or current.source not in state.versions:
+            raise NothingToRollBack(
+                "there is no earlier version to go back to: "
+                + ("the migration is not cut over yet, abandon() drops it" if current else "none is retained")
+            )
+        source = state.versions[current.source]
+        if source.pending and not force:
+            stale = tasks.pending_ids(connection, source.id, SHOWN_IDS)
+            raise NotReady(
+                f"{source.pending} documents written since the cutover have no vector of the old model and would not be "
+                f"found ({', '.join(stale)}{', …' if source.pending > len(stale) else ''}); hand in the old encoder, or "
+                "go back without them: rollback(force=True)"
+            )
+        versions.set_live(connection, source.id, state.live, time.time() + RETENTION_SECONDS)
+        versions.set_migration_state(connection, current.id, "rolled back")
+        versions.note(connection, "rolled back", {"to": source.id, "stale": source.pending})
+        return source.id
+
+
+def abandon(store: Store, migration: int) -> None:
+    """Drops a migration that was not cut over, with its vectors.
+
+    Raises:
+        NotReady: Its target is the live version.
+    """
+    with store.writing() as connection:
+        _, current = _current(connection, migration)
+        if current.state == "cut over":
+            raise NotReady("the migration is cut over; rollback() first, then abandon() it")
+        versions.drop(connection, current.target)
+        versions.set_migration_state(connection, migration, "abandoned")
+        versions.note(connection, "abandoned", {"version": current.target})
+    store.remove_versions([current.target])
+
+
+def prune(store: Store, *, force: bool = False) -> Sequence[int]:
+    """Drops the versions whose retention is over (all that are retained, with `force`); gives their numbers."""
+    with store.writing() as connection:
+        state = versions.read(connection)
+        now = time.time()
+        dropped = [
+            version.id
+            for version in state.versions.values()
+            if version.state == "retained" and (force or (version.retained_until or 0.0) < now)
+        ]
+        for version in dropped:
+            versions.drop(connection, version)
+            versions.note(connection, "pruned", {"version": version, "forced": force})
+        current = state.migration
+        if current and (current.source in dropped or current.target in dropped):
+            versions.set_migration_state(connection, current.id, "done" if current.source in dropped else "abandoned")
+    store.remove_versions(dropped)
+    return dropped
+
+
+def _current(connection: Connection, migration: int) -> tuple[versions.State, versions.MigrationRow]:
+    state = versions.read(connection)
+    if state.migration is None or state.migration.id != migration:
+        raise NotReady("this migration is over (abandoned, pruned, or followed by another); call migrate() again")
+    return state, state.migration

@@ -1,0 +1,37 @@
+"""Fade: what was learned between two versions to search both: the Bridge and the blend of their scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from crossfade.bridge import Bridge
+from crossfade.search.blend import Blend
+
+
+@dataclasses.dataclass(frozen=True)
+class Fade:
+    """A Bridge, and how much new evidence counts. Immutable, kept beside each other in one folder."""
+
+    bridge: Bridge
+    blend: Blend
+
+    def save(self, folder: Path) -> None:
+        """Writes both, each atomically.
+
+        Raises:
+            StorageFailed: The disk is full or failed.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.bridge.save(folder)
+        self.blend.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Fade:
+        """Reads what `save` wrote.
+
+        Raises:
+            DamagedFile: A file is missing or fails its checksum.
+        """
+        bridge = Bridge.load(folder)
+        return cls(bridge, Blend.load(folder, bridge))

@@ -1,0 +1,35 @@
+"""Layout: where things lie in a collection's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Paths below a collection's folder."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        return self.root / "catalog.sqlite"
+
+    def version(self, number: int) -> Path:
+        """Folder of a version: its Space, vector files and segments."""
+        return self.root / "versions" / f"{number:04d}"
+
+    def bridges(self, source: int, target: int) -> Path:
+        """Folder of the Bridges fitted between two versions."""
+        return self.root / "bridges" / f"{source:04d}-{target:04d}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes names created in a folder survive a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,171 @@
+"""Readers: the catalog's newest commit as a snapshot, updated by what is new since the last one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfade.catalog import Connection, Database, documents, files, versions
+from crossfade.errors import DamagedFile
+from crossfade.index import (
+    FileExtent,
+    Locations,
+    RowRange,
+    SegmentInfo,
+    SegmentPool,
+    VectorFile,
+    VersionIndex,
+)
+from crossfade.space import Space
+
+from .layout import Layout
+from .snapshot import Snapshot, grown
+
+HANDLES = len(os.sched_getaffinity(0))
+
+
+class Readers:
+    """Gives snapshots. A change by any process is seen at the next call, for the price of a pragma."""
+
+    def __init__(self, layout: Layout, database: Database) -> None:
+        self._layout = layout
+        self._database = database
+        self._lock = threading.Lock()
+        self._seen: int | None = None
+        self._current: Snapshot | None = None
+        self._versions: dict[int, _VersionReader] = {}
+
+    def snapshot(self) -> Snapshot:
+        """What is committed now."""
+        # Read before the state: a commit in between makes the next call look again, never miss it.
+        seen = self._database.data_version()
+        if self._current is None or seen != self._seen:
+            with self._lock:
+                if self._current is None or seen != self._seen:
+                    self._current = self._refresh(self._current)
+                    self._seen = seen
+        return self._current
+
+    def close(self) -> None:
+        with self._lock:
+            self._current = None
+            while self._versions:
+                self._versions.popitem()[1].close()
+
+    def _refresh(self, last: Snapshot | None) -> Snapshot:
+        with self._database.reading() as connection:
+            state = versions.read(connection)
+            for gone in set(self._versions) - set(state.versions):
+                self._versions.pop(gone).close()
+            all_files, all_segments = files.all_files(connection), files.all_segments(connection)
+            indices = {
+                number: self._version(number, version.space).index(
+                    connection,
+                    [file for file in all_files if file.version == number],
+                    [segment for segment in all_segments if segment.version == number],
+                )
+                for number, version in state.versions.items()
+            }
+            dead = self._dead(connection, last)
+        return Snapshot(state, dead, indices)
+
+    def _version(self, number: int, space: Space) -> _VersionReader:
+        if number not in self._versions:
+            verified = _Verified(self._database)
+            self._versions[number] = _VersionReader(self._layout.version(number), space, verified)
+        return self._versions[number]
+
+    @staticmethod
+    def _dead(connection: Connection, last: Snapshot | None) -> npt.NDArray[np.bool_]:
+        known = last.dead if last else np.zeros(0, np.bool_)
+        dead = grown(known, documents.largest_key(connection) + 1)
+        newly = documents.tombstones(connection, last.state.seq if last else -1)
+        if len(newly):
+            dead = dead.copy() if dead is known else dead  # earlier snapshots keep theirs
+            dead[newly] = True
+        return dead
+
+
+class _VersionReader:
+    """What was read of one version so far."""
+
+    def __init__(self, folder: Path, space: Space, verified: _Verified) -> None:
+        self._folder = folder
+        self._space = space
+        self._verified = verified
+        self._locations = Locations()
+        self._files: dict[int, VectorFile] = {}
+        self._pools: dict[str, SegmentPool] = {}
+
+    def index(
+        self, connection: Connection, rows: Sequence[files.FileRow], segments: Sequence[files.SegmentRow]
+    ) -> VersionIndex:
+        """The version as those rows of the catalog describe it."""
+        for row in rows:
+            self._read(row)
+        tail = [RowRange(row.number, row.sealed_rows, row.rows) for row in rows if row.rows > row.sealed_rows]
+        for name in set(self._pools) - {segment.name for segment in segments}:
+            del self._pools[name]  # searches under way keep theirs
+        for segment in segments:
+            try:
+                self._open(segment)
+            except DamagedFile:
+                # A segment is only a view of rows that are still there: they are scanned until it is built again.
+                lost = files.ranges(connection, [segment.name])
+                tail += [RowRange(part.file, part.start, part.stop) for part in lost]
+        mapped = {row.number: self._files[row.number].rows() for row in rows}
+        return VersionIndex(self._space.dim, self._locations, mapped, list(self._pools.values()), tail)
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+    def _read(self, row: files.FileRow) -> None:
+        extent = FileExtent(row.rows, row.block_bytes)
+        file = self._files.get(row.number)
+        if file is None:
+            file = VectorFile.map(self._folder, row.id, self._space.dim, self._space.fingerprint)
+            new = file.refresh(extent)
+            self._check(row, file)
+            self._files[row.number] = file
+        elif extent == file.extent:
+            return
+        else:
+            new = file.refresh(extent)
+        self._locations.add(row.number, new.keys, new.first_row)
+
+    def _check(self, row: files.FileRow, file: VectorFile) -> None:
+        path = self._folder / f"{row.id}.rows"
+        status = path.stat()
+        identity = f"{path.name}:{row.rows}:{status.st_ino}:{status.st_mtime_ns}"
+        if row.rows and not self._verified.is_verified(identity):
+            file.verify()
+            self._verified.remember(identity)
+
+    def _open(self, segment: files.SegmentRow) -> None:
+        if segment.name not in self._pools:
+            info = SegmentInfo(segment.name, segment.rows, segment.size, segment.checksum)
+            self._pools[segment.name] = SegmentPool(
+                self._folder, info, self._space.dim, handles=HANDLES, verified=self._verified
+            )
+
+
+class _Verified:
+    """Remembers in the catalog which files were compared with their checksums."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def is_verified(self, identity: str) -> bool:
+        with self._database.reading() as connection:
+            return files.is_verified(connection, identity)
+
+    def remember(self, identity: str) -> None:
+        if not self._database.read_only:
+            with self._database.writing() as connection:
+                files.remember_verified(connection, identity)

@@ -1,0 +1,155 @@
+"""Sealing: rows that are scanned one by one become a usearch segment, in the background."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfade.catalog import Database, documents, files, versions
+from crossfade.errors import CollectionClosed, StorageFailed
+from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment, segment_path
+
+from .layout import Layout
+
+TAIL_ROWS = 8_192  # scanned exactly in about a millisecond at 384 dims
+MOST_SEGMENTS = 4  # every segment costs a search of its own
+BACKPRESSURE = 4  # a writer that is this many tails ahead waits
+# A reader may open a segment that was replaced a moment ago; after this long it has taken a newer snapshot.
+GRACE_SECONDS = 60.0
+
+
+class Sealer:
+    """Builds segments of this process's and other processes' rows; one builder a version, by a file lock."""
+
+    def __init__(self, layout: Layout, database: Database) -> None:
+        self._layout = layout
+        self._database = database
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def consider(self) -> None:
+        """Starts the builder where a tail has grown too long; waits for it where a writer is far ahead."""
+        longest = max(self._tails().values(), default=0)
+        if longest <= TAIL_ROWS:
+            return
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                # No daemon: the interpreter waits for it at exit instead of killing it inside usearch.
+                self._thread = threading.Thread(target=self._run_quietly, name="crossfade-sealer")
+                self._thread.start()
+            thread = self._thread
+        if longest > BACKPRESSURE * TAIL_ROWS:
+            thread.join()
+
+    def run(self, least: int = TAIL_ROWS) -> None:
+        """Seals every tail of more than `least` rows."""
+        for version, rows in self._tails().items():
+            if rows > least and not self._closing:
+                self._seal(version)
+
+    def close(self) -> None:
+        """Stops the builder within a batch of additions; nothing half-built stays."""
+        self._closing = True
+        with self._lock:
+            if self._thread is not None and self._thread is not threading.current_thread():
+                self._thread.join()
+
+    def _run_quietly(self) -> None:
+        # Closed meanwhile, or no space left: the rows go on being scanned, and the next commit tries again.
+        with contextlib.suppress(CollectionClosed, StorageFailed):
+            self.run()
+
+    def _tails(self) -> dict[int, int]:
+        tails: dict[int, int] = {}
+        with self._database.reading() as connection:
+            for file in files.all_files(connection):
+                tails[file.version] = tails.get(file.version, 0) + file.rows - file.sealed_rows
+        return tails
+
+    def _seal(self, version: int) -> None:
+        folder = self._layout.version(version)
+        lock = os.open(folder / "seal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return  # another process is at it
+            self._seal_locked(version, folder)
+        finally:
+            os.close(lock)
+
+    def _seal_locked(self, version: int, folder: Path) -> None:
+        with self._database.reading() as connection:
+            state = versions.read(connection)
+            if version not in state.versions:
+                return
+            mine = [file for file in files.all_files(connection) if file.version == version]
+            segments = [segment for segment in files.all_segments(connection) if segment.version == version]
+            tail = [files.Range(file.number, file.sealed_rows, file.rows) for file in mine]
+            merged = _to_merge(segments, sum(part.stop - part.start for part in tail))
+            wanted = files.ranges(connection, merged) + tail
+            dead = documents.tombstones(connection, -1)
+        _remove_replaced(folder, {segment.name for segment in segments})
+        space = state.versions[version].space
+        keys, rows = _collect(folder, space.dim, space.fingerprint, mine, wanted, dead)
+        name = uuid.uuid4().hex[:8]
+        info: SegmentInfo | None = None
+        if len(keys):
+            info = build_segment(folder, name, keys, rows, cancelled=lambda: self._closing)
+            if info is None:
+                return
+        with self._database.writing() as connection:
+            if version in versions.read(connection).versions:
+                segment = files.SegmentRow(name, version, info.rows, info.size, info.checksum) if info else None
+                files.publish_segment(connection, segment, tail, merged)
+
+
+def _to_merge(segments: Sequence[files.SegmentRow], rows: int) -> list[str]:
+    """Which segments a new one of `rows` rows takes in: those not much larger, and more where there are too many."""
+    merged: list[str] = []
+    left = len(segments) + 1
+    for segment in sorted(segments, key=lambda segment: segment.rows):
+        if segment.rows <= 2 * rows or left > MOST_SEGMENTS:
+            merged.append(segment.name)
+            rows += segment.rows
+            left -= 1
+    return merged
+
+
+def _collect(
+    folder: Path,
+    dim: int,
+    fingerprint: str,
+    rows_of: Sequence[files.FileRow],
+    wanted: Sequence[files.Range],
+    dead: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float16]]:
+    """Keys and rows of those ranges that are still current, each key once."""
+    keys: list[npt.NDArray[np.uint64]] = [np.empty(0, np.uint64)]
+    rows: list[npt.NDArray[np.float16]] = [np.empty((0, dim), np.float16)]
+    for file in rows_of:
+        reader = VectorFile.map(folder, file.id, dim, fingerprint)
+        file_keys = reader.refresh(FileExtent(file.rows, file.block_bytes)).keys
+        for part in wanted:
+            if part.file == file.number:
+                alive = ~np.isin(file_keys[part.start : part.stop], dead.astype(np.uint64))
+                keys.append(file_keys[part.start : part.stop][alive])
+                rows.append(reader.rows()[part.start : part.stop][alive])
+    unique, first = np.unique(np.concatenate(keys), return_index=True)
+    return unique, np.concatenate(rows)[first]
+
+
+def _remove_replaced(folder: Path, current: set[str]) -> None:
+    for path in folder.glob("*.segment"):
+        if path.stem not in current and time.time() - path.stat().st_mtime > GRACE_SECONDS:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,199 @@
+"""Store: one open collection folder."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tomli_w
+
+from crossfade.catalog import Connection, Database, documents, tasks, versions
+from crossfade.errors import CollectionExists, CrossfadeError, NotACollection, ReadOnlyCollection, StorageFailed
+from crossfade.index import is_owned
+from crossfade.space import Space
+
+from . import commit
+from .hits import HitCounter
+from .layout import Layout, sync_folder
+from .readers import Readers
+from .sealing import Sealer
+from .snapshot import Snapshot
+from .writers import Writers
+
+# Distinguishes this process from a killed one whose vector file it took over.
+_PROCESS = uuid.uuid4().hex[:8]
+
+
+class Store:
+    """The folder of a collection: snapshots for readers, commits for writers. Thread-safe."""
+
+    def __init__(self, root: Path, *, read_only: bool = False) -> None:
+        """Opens an existing folder.
+
+        Raises:
+            NotACollection: There is no catalog in it.
+            NewerFormat: A newer crossfade wrote it.
+            DamagedFile: A file fails its checks.
+        """
+        if not root.is_dir():
+            raise NotACollection(f"{root} holds no collection: there is no such folder; make one with Collection.create")
+        self.root = root
+        self.read_only = read_only
+        self.layout = Layout(root)
+        self.database = Database(self.layout.catalog, read_only=read_only)
+        self.hits = HitCounter()
+        self._writers = Writers(self.layout)
+        self._readers = Readers(self.layout, self.database)
+        self._sealer = Sealer(self.layout, self.database)
+
+    @classmethod
+    def create(cls, root: Path, space: Space, encoder: str | None, engine: Mapping[str, Any]) -> Store:
+        """Makes a collection's folder under another name, complete, and renames it.
+
+        Raises:
+            CollectionExists: Something is there already.
+            StorageFailed: The folder can't be made.
+        """
+        if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+            raise CollectionExists(f"{root} exists already; open it with Collection.open, or choose another folder")
+        draft = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            draft.mkdir(parents=True)
+            database = Database.create(Layout(draft).catalog)
+            with database.writing() as connection:
+                versions.initialise(connection, space, encoder, engine)
+            database.close()
+            _prepare(Layout(draft), 1, space)
+            draft.rename(root)
+            sync_folder(root.parent)
+        except OSError as error:
+            raise StorageFailed(f"{root} could not be created: {error}") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return cls(root)
+
+    def snapshot(self) -> Snapshot:
+        """What is committed now, by this or any other process."""
+        return self._readers.snapshot()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection inside a read transaction."""
+        with self.database.reading() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection inside a write transaction.
+
+        Raises:
+            ReadOnlyCollection: The collection was opened with read_only=True.
+        """
+        if self.read_only:
+            raise ReadOnlyCollection(f"{self.root} was opened with read_only=True; open it again without")
+        with self.database.writing() as connection:
+            yield connection
+
+    def write(self, batch: commit.Batch) -> None:
+        """Writes a prepared batch; all of it is durable, or nothing.
+
+        Raises:
+            Overtaken: Another writer was faster; prepare the batch again.
+        """
+        with self.writing() as connection:
+            commit.write(connection, self._writers, batch)
+        self._sealer.consider()
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Deletes documents in one transaction; gives how many existed."""
+        with self.writing() as connection:
+            return commit.delete(connection, ids)
+
+    def fill(
+        self,
+        connection: Connection,
+        version: versions.Version,
+        keys: Sequence[int],
+        hashes: Sequence[bytes],
+        rows: npt.NDArray[np.float32],
+    ) -> int:
+        """Writes vectors of tasks this process holds, in the caller's transaction; gives how many counted."""
+        owner = self.owner(connection, version)
+        return commit.fill(connection, self._writers, version, owner, keys, hashes, rows)
+
+    def owner(self, connection: Connection, version: versions.Version) -> str:
+        """Who this process is when it leases tasks of a version."""
+        return f"{self._writers.owner(connection, version)}:{_PROCESS}"
+
+    def release_leases(self, version: int) -> None:
+        """Gives back the tasks that this process holds."""
+        with self.writing() as connection:
+            for owner in tasks.owners(connection, version, 0.0):
+                if owner.endswith(_PROCESS):
+                    tasks.release(connection, version, owner)
+
+    def release_dead_leases(self, version: int) -> None:
+        """Gives back the tasks of workers that died or whose time has run out."""
+        with self.writing() as connection:
+            for owner, expired in tasks.owners(connection, version, time.time()).items():
+                if expired or not self._is_alive(version, owner):
+                    tasks.release(connection, version, owner)
+
+    def flush_hits(self, connection: Connection) -> None:
+        """Writes how often documents were returned since the last time."""
+        hits = self.hits.take()
+        if hits:
+            documents.add_hits(connection, hits)
+
+    def prepare_version(self, version: int, space: Space) -> None:
+        """Makes the folder of a new version."""
+        _prepare(self.layout, version, space)
+
+    def remove_versions(self, dropped: Iterable[int]) -> None:
+        """Removes the files of versions that the catalog has dropped."""
+        with self.database.writing():
+            for version in dropped:
+                self._writers.forget(version)
+        for version in dropped:
+            shutil.rmtree(self.layout.version(version), ignore_errors=True)
+
+    def seal(self) -> None:
+        """Seals what is due now, in this thread."""
+        self._sealer.run()
+
+    def close(self) -> None:
+        """Closes everything; a second call does nothing."""
+        self._sealer.close()
+        if not self.read_only:
+            with contextlib.suppress(CrossfadeError), self.writing() as connection:
+                self.flush_hits(connection)  # a count that is lost costs nothing
+        self._writers.close()
+        self._readers.close()
+        self.database.close()
+
+
+    def _is_alive(self, version: int, owner: str) -> bool:
+        file, process = owner.split(":")
+        if process == _PROCESS:
+            return True
+        # A file that this process took over has no other owner: the one who leased is dead.
+        return not self._writers.owns(file) and is_owned(self.layout.version(version), file)
+
+
+def _prepare(layout: Layout, version: int, space: Space) -> None:
+    folder = layout.version(version)
+    description = tomli_w.dumps({"fingerprint": space.fingerprint, **space.to_dict()})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "space.toml").write_text(description)
+        sync_folder(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise StorageFailed(f"{folder} could not be made: {error}") from error

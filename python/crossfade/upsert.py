@@ -1,0 +1,197 @@
+"""Upserts: documents become a batch that one commit can make true."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfade import kernels
+from crossfade.catalog import documents, versions
+from crossfade.document import Document
+from crossfade.encoders import Encoders
+from crossfade.errors import CollectionBusy, InvalidInput, SpaceMismatch
+from crossfade.space import Space
+from crossfade.store import Batch, Overtaken, Store
+
+MOST_RETRIES = 20
+# Vectors that come ready-made are compared with the encoder on a few texts: engines and precisions of one model
+# differ by less than this, two models by far more.
+CHECKED_ROWS = 8
+LEAST_COSINE = 0.98
+
+
+@dataclasses.dataclass(frozen=True)
+class Upserted:
+    """What an upsert did, in documents.
+
+    Args:
+        new: Ids that were not there.
+        changed: Ids whose text or title was another.
+        metadata: Ids of which only something beside the text changed; their vectors stay.
+        unchanged: Ids that were there just so.
+    """
+
+    new: int = 0
+    changed: int = 0
+    metadata: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Upserted) -> Upserted:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Upserted(*(mine + theirs for mine, theirs in pairs))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """Vectors that came with the documents, `(len(documents), dim)` float32, and their Space."""
+
+    rows: npt.NDArray[np.float32]
+    space: Space
+
+
+def check_documents(batch: Sequence[Document]) -> None:
+    """Refuses what is no Document, and ids that come twice."""
+    seen: set[str] = set()
+    for document in batch:
+        if not isinstance(document, Document):
+            raise InvalidInput(f"upsert takes crossfade.Document values, got {type(document).__name__}: {document!r:.80}")
+        if document.id in seen:
+            raise InvalidInput(f"the id {document.id!r} comes twice in one batch; which one should stay?")
+        seen.add(document.id)
+
+
+def check_vectors(vectors: Any, space: Space | None, count: int) -> Ready:
+    """Ready-made vectors as float32 rows, of unit length where the metric is "cos"."""
+    if space is None:
+        raise InvalidInput("vectors need their Space: upsert(documents, vectors=rows, space=encoder.space)")
+    try:
+        rows = np.ascontiguousarray(vectors, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"vectors must be an array of numbers, {count} × {space.dim}: {error}") from error
+    if rows.shape != (count, space.dim):
+        raise InvalidInput(f"vectors must have shape ({count}, {space.dim}), a row per document, got {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise InvalidInput("vectors must be finite, but hold NaN or infinity")
+    return Ready(kernels.normalize(rows) if space.metric == "cos" and count else rows, space)
+
+
+def upsert(
+    store: Store,
+    encoders: Encoders,
+    batch: Sequence[Document],
+    ready: Ready | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Upserted:
+    """Writes documents in one atomic commit, embedding only texts that are new or changed.
+
+    Raises:
+        SpaceMismatch: The ready-made vectors are of no Space of the collection, or not of their own.
+        EncodingFailed: An encoder failed.
+        CollectionBusy: Other writers were faster every time.
+    """
+    check_documents(batch)
+    embedded: dict[tuple[int, bytes], npt.NDArray[np.float32]] = {}
+    for _ in range(MOST_RETRIES):
+        with store.reading() as connection:
+            state = versions.read(connection)
+            known = documents.find(connection, [document.id for document in batch])
+        prepared, done = _sort(state, batch, known)
+        rows = _rows(state, encoders, batch, prepared.texts, ready, embedded, progress)
+        try:
+            if prepared.texts or prepared.metadata:
+                store.write(dataclasses.replace(prepared, rows=rows))
+            return done
+        except Overtaken:
+            continue
+    raise CollectionBusy(f"other writers changed these documents {MOST_RETRIES} times meanwhile; try again")
+
+
+def _sort(
+    state: versions.State, batch: Sequence[Document], known: Mapping[str, documents.Stored]
+) -> tuple[Batch, Upserted]:
+    texts, metadata = [], []
+    for document in batch:
+        stored = known.get(document.id)
+        if stored is None or (stored.document.title, stored.document.text) != (document.title, document.text):
+            texts.append(document)
+        elif stored.document != document:
+            metadata.append(document)
+    new = sum(document.id not in known for document in texts)
+    keys = {document.id: known[document.id].key for document in (*texts, *metadata) if document.id in known}
+    unchanged = len(batch) - len(texts) - len(metadata)
+    return (
+        Batch(epoch=state.epoch, texts=texts, metadata=metadata, keys=keys, rows={}),
+        Upserted(new, len(texts) - new, len(metadata), unchanged),
+    )
+
+
+def _rows(
+    state: versions.State,
+    encoders: Encoders,
+    batch: Sequence[Document],
+    texts: Sequence[Document],
+    ready: Ready | None,
+    embedded: dict[tuple[int, bytes], npt.NDArray[np.float32]],
+    progress: Callable[[int], None] | None,
+) -> dict[int, npt.NDArray[np.float32]]:
+    """Vectors of the texts for every version that gets them at once: the live one, and those kept for rollback.
+
+    A version that is being filled gets its tasks from the commit instead, and so does a retained one whose encoder
+    is out of reach: its documents are stale until it is handed in again.
+    """
+    if not texts:
+        return {}
+    rows: dict[int, npt.NDArray[np.float32]] = {}
+    if ready:
+        version = _version_of(state, ready.space)
+        positions = {document.id: position for position, document in enumerate(batch)}
+        rows[version.id] = ready.rows[[positions[document.id] for document in texts]]
+        _compare(encoders, version, texts, rows[version.id])
+    for version in state.versions.values():
+        if version.id in rows or version.state == "filling":
+            continue
+        encoder = encoders.get(version) if version.id == state.live else encoders.find(version)
+        if encoder is None:
+            continue
+        # A batch that was overtaken is prepared again: what it has embedded stays good.
+        missing = [document for document in texts if (version.id, document.text_hash) not in embedded]
+        fresh = encoder.encode(
+            [document.content for document in missing],
+            kind="document",
+            progress=progress if version.id == state.live else None,
+        )
+        embedded.update(((version.id, item.text_hash), row) for item, row in zip(missing, fresh, strict=True))
+        rows[version.id] = np.stack([embedded[version.id, document.text_hash] for document in texts])
+    return rows
+
+
+def _version_of(state: versions.State, space: Space) -> versions.Version:
+    for version in state.versions.values():
+        if version.space.fingerprint == space.fingerprint:
+            return version
+    raise SpaceMismatch(
+        f"vectors must be of {state.live_version.space!r}, but {space!r} came; "
+        "encode the texts with that model, or migrate the collection"
+    )
+
+
+def _compare(
+    encoders: Encoders, version: versions.Version, texts: Sequence[Document], rows: npt.NDArray[np.float32]
+) -> None:
+    encoder = encoders.find(version)
+    if encoder is None or version.space.metric != "cos":
+        return
+    sample = np.unique(np.linspace(0, len(texts) - 1, CHECKED_ROWS).astype(np.int64))
+    expected = encoder.encode([texts[position].content for position in sample], kind="document")
+    cosines = np.einsum("nd,nd->n", expected, rows[sample])
+    worst = int(np.argmin(cosines))
+    if cosines[worst] < LEAST_COSINE:
+        raise SpaceMismatch(
+            f"the vector given for document {texts[sample[worst]].id!r} has cosine {cosines[worst]:.3f} to what "
+            f"{version.space!r} gives for its text, at least {LEAST_COSINE} is expected; "
+            "were these vectors made by another model, from other texts, or in another order?"
+        )
