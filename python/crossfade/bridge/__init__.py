@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import ArrayLike, NDArray
 
 from crossfade.bridge import files, fitting
@@ -114,6 +115,13 @@ class Bridge:
         q = self.quality
         measured = f"cosine {q.cosine:.3f}, recall@10 {q.recall_at_10:.3f}"
         return f"Bridge({d1} → {d2}, {q.method}, {measured}, {q.pairs} pairs)"
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits of the map itself: what was fitted for one is not used with another."""
+        return blake3(b"".join(part.tobytes() for part in (self.matrix, self.center, self.offset))).hexdigest(
+            16
+        )
 
     @classmethod
     def fit(

@@ -1,0 +1,277 @@
+"""Blend: one ranking from two models while only some documents have a vector of the new one.
+
+Every candidate has an old score, and some have a new one. In standard units of either model (`StandardUnits`)
+a candidate's blended score is
+
+    s(d) = (1 − a) · z_old(d) + a · u(d)
+
+where u is the new evidence on the old model's scale: β · z_new(d) where the document has a new vector, and
+elsewhere its estimate c0 + c1 · z_old(d) + c2 · β · z_bridged(d). Four things keep a half-filled collection
+from ranking worse than it did before:
+
+* The estimate is learned where it is used: among each stand-in query's nearest documents, not among all of
+  them, with documents standing in for queries and a Bridge that has not seen the pair.
+* It is corrected per query by the mean error on those candidates whose new score is known (shrunk).
+* An unknown score may turn out high. The candidates without a new vector get v, the variance of the
+  estimate's error, as a bonus over those with one: if the odds of relevance grow exponentially with u, what
+  counts is the mean of the exponential, which for a normal error exceeds the exponential of the mean by a
+  term proportional to v.
+* The weight a grows with the coverage of this query's own candidates, the faster the better the estimate is.
+
+s is mapped back by the old model's mean and deviation: a cosine on the scale that users' thresholds were made
+for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crossfade.bridge import Bridge, files
+from crossfade.errors import DamagedFile, InvalidInput
+from crossfade.search.estimate import Estimate
+from crossfade.search.units import Float32, Float64, StandardUnits
+
+# Under this many documents the sample says too little, and the old version answers alone.
+MIN_DOCUMENTS = 200
+# Weight of the new evidence where every candidate has it. Better than either model alone on every pair
+# measured.
+FULL_WEIGHT = 0.8
+# A candidate of rank r (from 0) counts 1 / (r + 10) in the coverage: the first ten about as much as the next
+# twenty.
+RANK_OFFSET = 10.0
+# How many known errors the prior of no error is worth, when the estimate is corrected for a query.
+ERROR_PRIOR = 20.0
+_NAME = "blend"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Blended:
+    """The scores of one query's candidates.
+
+    Args:
+        scores: `(m,)` float32, in the order of the candidates; a cosine on the old model's scale.
+        coverage: Rank-weighted share of the old version's candidates that have a new vector, 0 to 1.
+        weight: Weight of the new evidence, 0 to 1; at 0 the scores are the old scores.
+    """
+
+    scores: Float32
+    coverage: float
+    weight: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Blend:
+    """Scores a query's candidates while a collection fades from one model to another; immutable.
+
+    Args:
+        old: Units of the old Space.
+        new: Units of the new Space.
+        estimate: Of a missing new score.
+        full_weight: Weight of the new evidence at full coverage, 0 to 1; at 0 the old version answers alone.
+        documents: How many documents it was learned from.
+        bounded: Whether scores are cosines, which may not exceed 1.
+        bridge: Digest of the Bridge it belongs to.
+    """
+
+    old: StandardUnits
+    new: StandardUnits
+    estimate: Estimate
+    full_weight: float
+    documents: int
+    bounded: bool
+    bridge: str
+
+    @classmethod
+    def fit(
+        cls,
+        old_rows: ArrayLike,
+        new_rows: ArrayLike,
+        bridge: Bridge,
+        *,
+        full_weight: float = FULL_WEIGHT,
+        seed: int = 0,
+    ) -> Blend:
+        """Learn the units and the estimate from a uniform sample of documents that have both vectors.
+
+        Args:
+            old_rows: `(n, d1)` floats. Under 200 rows the Blend's weight is 0.
+            new_rows: `(n, d2)` floats, row by row of the same documents.
+            bridge: Fitted on such pairs; its method is fitted again without the pair it estimates.
+            full_weight: Weight at full coverage, 0 to 1. Learn it from judged queries where there are any.
+            seed: Of the stand-in queries and the folds.
+
+        Raises:
+            InvalidInput: Wrong shapes, NaN, rows that don't vary, or a weight out of range.
+        """
+        old, new = np.asarray(old_rows, dtype=np.float32), np.asarray(new_rows, dtype=np.float32)
+        d1, d2 = bridge.matrix.shape
+        if old.shape[1:] != (d1,) or new.shape[1:] != (d2,) or len(old) != len(new):
+            raise InvalidInput(
+                f"a Blend needs paired rows (n, {d1}) and (n, {d2}), got {old.shape} and {new.shape}"
+            )
+        if not 0.0 <= full_weight <= 1.0:
+            raise InvalidInput(f"full_weight must be between 0 and 1, got {full_weight!r}")
+        units = StandardUnits.fit(old), StandardUnits.fit(new)
+        enough = len(old) >= MIN_DOCUMENTS
+        return cls(
+            *units,
+            estimate=Estimate.learn(old, new, bridge, units, seed) if enough else Estimate.none(),
+            full_weight=full_weight if enough else 0.0,
+            documents=len(old),
+            bounded=bool(np.allclose(np.linalg.norm(old, axis=1), 1.0, atol=0.01)),
+            bridge=bridge.digest,
+        )
+
+    def with_weight(self, full_weight: float) -> Blend:
+        """The same Blend with another weight at full coverage; 0 lets the old version answer alone."""
+        if not 0.0 <= full_weight <= 1.0:
+            raise InvalidInput(f"full_weight must be between 0 and 1, got {full_weight!r}")
+        if full_weight > 0.0 and self.documents < MIN_DOCUMENTS:
+            raise InvalidInput(
+                f"a Blend of {self.documents} documents has no weight, that takes {MIN_DOCUMENTS}"
+            )
+        return dataclasses.replace(self, full_weight=full_weight)
+
+    def coverage_of(self, covered: NDArray[np.bool_]) -> float:
+        """Rank-weighted share of candidates `(h,)`, the old version's best first, that have a new vector."""
+        if not len(covered):
+            return 0.0
+        worth = 1.0 / (np.arange(len(covered)) + RANK_OFFSET)
+        return float(worth @ covered / worth.sum())
+
+    def weight_for(self, covered: NDArray[np.bool_]) -> float:
+        """Weight of the new evidence for a query; where it is 0 the query need not be encoded with the new
+        model.
+
+        It is full_weight · c^(1 − R²), with c the coverage and R² what the estimate explains: with a perfect
+        estimate coverage would not matter, with a useless one the weight is proportional to it.
+
+        Args:
+            covered: `(h,)` bool, which of the old version's candidates, best first, have a new vector.
+
+        Returns:
+            0 to 1; exactly 0 where none has one.
+        """
+        coverage = self.coverage_of(covered)
+        return self.full_weight * coverage ** (1.0 - self.estimate.explained) if coverage > 0.0 else 0.0
+
+    def score(
+        self,
+        old_query: Float32,
+        new_query: Float32,
+        old_scores: Float32,
+        new_scores: Float32,
+        bridged_scores: Float32,
+        *,
+        head: int,
+    ) -> Blended:
+        """Blend the scores of one query's candidates.
+
+        The first `head` candidates are the old version's best, best first; after them come those that only
+        the new version found.
+
+        Args:
+            old_query: `(d1,)` float32.
+            new_query: `(d2,)` float32.
+            old_scores: `(m,)`, old query times old rows.
+            new_scores: `(m,)`, new query times new rows; NaN where a candidate has no new row.
+            bridged_scores: `(m,)`, new query times carried old rows (`Bridge.apply`). May be NaN where there
+                is a new score; those that are given sharpen the estimate for the others.
+            head: How many of the candidates are the old version's, 0 to m.
+
+        Returns:
+            Scores in the order given. Where the weight is 0 they are the old scores, bit for bit.
+
+        Raises:
+            InvalidInput: Shapes differ, or a candidate has neither a new nor a bridged score.
+        """
+        known = ~np.isnan(new_scores)
+        alike = old_scores.shape == new_scores.shape == bridged_scores.shape
+        if not alike or not 0 <= head <= len(old_scores):
+            raise InvalidInput(
+                f"a candidate needs three scores, got shapes {old_scores.shape}, {new_scores.shape} and "
+                f"{bridged_scores.shape} with head {head}"
+            )
+        coverage, weight = self.coverage_of(known[:head]), self.weight_for(known[:head])
+        if weight == 0.0:
+            return Blended(old_scores.astype(np.float32), coverage, 0.0)
+        mean, deviation = self.old.mu(old_query), self.old.sigma(old_query)
+        z_old = (old_scores.astype(np.float64) - mean) / deviation
+        true = self.estimate.scale * self.new.z(new_query, new_scores)
+        bridged = self.estimate.scale * self.new.z(new_query, bridged_scores)
+        evidence = self._evidence(z_old, true, bridged, known, head, coverage)
+        scores = mean + deviation * ((1.0 - weight) * z_old + weight * evidence)
+        if not np.isfinite(scores).all():
+            raise InvalidInput("every candidate needs an old score, and a new or a bridged one, but got NaN")
+        if self.bounded:
+            scores /= max(1.0, scores.max())
+        return Blended(scores.astype(np.float32), coverage, weight)
+
+    def _evidence(
+        self,
+        z_old: Float64,
+        true: Float64,
+        bridged: Float64,
+        known: NDArray[np.bool_],
+        head: int,
+        coverage: float,
+    ) -> Float64:
+        """u of every candidate. Only the head corrects the estimate: what the new version found was picked by
+        u."""
+        e = self.estimate
+        guess = e.intercept + e.old * z_old + e.bridged * bridged
+        errors = (true - guess)[:head]
+        errors = errors[~np.isnan(errors)]
+        guess += errors.sum() / (len(errors) + ERROR_PRIOR)
+        # The bonus is shared out so that its mean over the candidates is zero, and scores keep their scale.
+        return np.where(known, true - e.variance * (1.0 - coverage), guess + e.variance * coverage)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `blend.json` and its array file into a folder, atomically; an earlier Blend there is
+        replaced.
+
+        Raises:
+            StorageFailed: The disk is full or failed.
+        """
+        arrays: files.Arrays = {
+            "old_mean": self.old.mean,
+            "old_axes": self.old.axes,
+            "new_mean": self.new.mean,
+            "new_axes": self.new.axes,
+        }
+        facts = {
+            "old_floor": self.old.floor,
+            "new_floor": self.new.floor,
+            "estimate": dataclasses.asdict(self.estimate),
+            "full_weight": self.full_weight,
+            "documents": self.documents,
+            "bounded": self.bounded,
+            "bridge": self.bridge,
+        }
+        files.write(Path(folder), _NAME, arrays, facts)
+
+    @classmethod
+    def load(cls, folder: str | Path, bridge: Bridge | None = None) -> Blend:
+        """Read the Blend that `save` wrote; with a Bridge given, only the one that was fitted with it.
+
+        Raises:
+            InvalidInput: The folder holds no Blend.
+            DamagedFile: A file is missing, differs from its checksum, or belongs to another Bridge.
+            NewerFormat: A newer crossfade wrote it.
+        """
+        arrays, facts = files.read(Path(folder), _NAME)
+        if bridge is not None and facts["bridge"] != bridge.digest:
+            raise DamagedFile(f"the Blend in {folder} belongs to another Bridge; fit both again")
+        return cls(
+            StandardUnits(arrays["old_mean"], arrays["old_axes"], facts["old_floor"]),
+            StandardUnits(arrays["new_mean"], arrays["new_axes"], facts["new_floor"]),
+            Estimate(**facts["estimate"]),
+            facts["full_weight"],
+            facts["documents"],
+            facts["bounded"],
+            facts["bridge"],
+        )

@@ -1,0 +1,106 @@
+"""Estimate: a candidate's missing new score, from its old score and its bridged one.
+
+Learned where it is used: among each query's nearest documents, not among all of them. Documents stand in for
+queries, and every document is carried over by a map of the Bridge's kind that has not seen it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfade.bridge import Bridge, fitting
+from crossfade.search.units import Float32, Float64, StandardUnits
+
+STAND_INS = 400
+HEAD = 100
+FOLDS = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Estimate:
+    """How a missing new score is estimated, in standard units.
+
+    Args:
+        scale: β, from the new model's units to the old one's.
+        intercept: c0.
+        old: c1, of z_old.
+        bridged: c2, of β · z_bridged.
+        variance: v, of the estimate's error.
+        explained: Share of the variance of the true β · z_new that the estimate explains, 0 to 1.
+    """
+
+    scale: float
+    intercept: float
+    old: float
+    bridged: float
+    variance: float
+    explained: float
+
+    @classmethod
+    def none(cls) -> Estimate:
+        """Of one who knows nothing: the old score itself, with an error as large as its variance."""
+        return cls(scale=1.0, intercept=0.0, old=1.0, bridged=0.0, variance=1.0, explained=0.0)
+
+    @classmethod
+    def learn(
+        cls,
+        old: Float32,
+        new: Float32,
+        bridge: Bridge,
+        units: tuple[StandardUnits, StandardUnits],
+        seed: int,
+    ) -> Estimate:
+        """Fit by least squares on paired rows `(n, d1)` and `(n, d2)` of a uniform sample of documents.
+
+        β makes the mean of what the new model likes best equal to that of what the old model likes best.
+        """
+        random = np.random.default_rng(seed)
+        carried = _carry_unseen(old, new, bridge, random)
+        stand_ins = random.permutation(len(old))[:STAND_INS]
+        z_old = _standard_scores(units[0], old, stand_ins, old)
+        z_new = _standard_scores(units[1], new, stand_ins, new)
+        z_bridged = _standard_scores(units[1], new, stand_ins, carried)
+        # A tenth of a small sample: the further half of it would be nobody's candidates.
+        depth = min(HEAD, len(old) // 10)
+        head = _best(z_old, depth)
+        scale = float(_take(z_old, head).mean() / _take(z_new, _best(z_new, depth)).mean())
+        known, bridged, true = _take(z_old, head), scale * _take(z_bridged, head), scale * _take(z_new, head)
+        design = np.stack([np.ones_like(known), known, bridged], axis=1)
+        intercept, by_old, by_bridged = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
+        variance = float(np.mean((true - design @ [intercept, by_old, by_bridged]) ** 2))
+        explained = max(0.0, 1.0 - variance / float(true.var()))
+        return cls(scale, intercept, by_old, by_bridged, variance, explained)
+
+
+def _carry_unseen(old: Float32, new: Float32, bridge: Bridge, random: np.random.Generator) -> Float32:
+    """Every old row carried over by a map of the Bridge's kind that was fitted without it."""
+    fold = random.permutation(len(old)) % FOLDS
+    carried = np.empty_like(new)
+    for number in range(FOLDS):
+        kept, held = fold != number, fold == number
+        seen = fitting.Moments.of(old[kept].astype(np.float64), new[kept].astype(np.float64))
+        matrix = fitting.solve(bridge.quality.method, bridge.quality.regularisation, seen)
+        carried[held] = fitting.carry(old[held].astype(np.float64), matrix, seen)
+    return carried
+
+
+def _standard_scores(
+    units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32
+) -> Float64:
+    """Scores `(q, n)` of stand-in queries in standard units, each one's own document out of reach."""
+    queries = rows[stand_ins]
+    scores = queries @ against.T
+    z: Float64 = np.stack([units.z(query, found) for query, found in zip(queries, scores, strict=True)])
+    z[np.arange(len(stand_ins)), stand_ins] = -np.inf
+    return z
+
+
+def _best(z: Float64, count: int) -> NDArray[np.int64]:
+    return np.argpartition(-z, count - 1, axis=1)[:, :count]
+
+
+def _take(z: Float64, columns: NDArray[np.int64]) -> Float64:
+    return np.take_along_axis(z, columns, axis=1).ravel()
