@@ -45,7 +45,7 @@ def add(
     form: Annotated[str | None, typer.Option("--format", help="jsonl or csv; by the file's ending.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Add documents, or change those whose id is there: id (or _id), text, title; other fields are metadata."""
+    """Add or change documents: id (or _id), text, optional title; other fields become metadata."""
     with reporting(as_json) as report:
         from crossfade.cli import documents
         from crossfade.collection import Collection
@@ -93,7 +93,7 @@ def migrate(
     to: Annotated[str, typer.Option(help="The new model: a name of `crossfade models list`, or a folder.")],
     as_json: Json = False,
 ) -> None:
-    """Re-embed everything with another model while searches go on; starts, or resumes what was interrupted."""
+    """Re-embed everything with another model while searches go on; starts or resumes."""
     with reporting(as_json) as report:
         from crossfade.cli import results
         from crossfade.collection import Collection
@@ -104,11 +104,11 @@ def migrate(
             try:
                 results.carry_over(fade, report)
             except KeyboardInterrupt:
-                report.say(f"stopped; what is done is kept. Resume with: crossfade migrate {folder} --to {to}")
+                report.say(f"stopped; what is done is kept. Resume: crossfade migrate {folder} --to {to}")
                 raise
             status = fade.status()
         step = results.next_step(folder, to, status)
-        shown = f"{status.done:,} of {status.documents:,} documents have a vector of {to}, {status.failed:,} failed"
+        shown = f"{status.done:,} of {status.documents:,} documents are done, {status.failed:,} failed"
         report.result({"collection": folder, **status.to_dict(), "next": step}, shown, f"next: {step}")
 
 
@@ -128,7 +128,7 @@ def status(folder: Folder, as_json: Json = False) -> None:
 def cutover(
     folder: Folder,
     force: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Go on although documents are missing; it is recorded.")
+        str | None, typer.Option(metavar="REASON", help="Go on though documents are missing; recorded.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -140,7 +140,7 @@ def cutover(
         with Collection.open(folder) as docs:
             fade = docs.migration
             if fade is None:
-                raise NotReady(f"{folder} has no migration; start one with: crossfade migrate {folder} --to MODEL")
+                raise NotReady(f"no migration to cut over; start one: crossfade migrate {folder} --to MODEL")
             fade.cutover(force)
             reached = fade.status().to_dict()
         report.result(
@@ -177,24 +177,24 @@ def prune(
         numbers = ", ".join(map(str, dropped))
         report.result(
             {"collection": folder, "dropped": list(dropped)},
-            f"dropped version {numbers}" if dropped else "nothing to drop; --force drops what retention protects",
+            f"dropped version {numbers}" if dropped else "nothing to drop; --force ignores retention",
         )
 
 
 @app.command()
 def demo(
-    questions: Annotated[int, typer.Option(min=50, help="How many questions quality is measured with.")] = 500,
+    questions: Annotated[int, typer.Option(min=50, help="How many questions measure quality.")] = 500,
     seed: Annotated[int, typer.Option(help="Of the choice of the questions.")] = 0,
     keep: Annotated[str | None, typer.Option(metavar="FOLDER", help="Leave the collection there.")] = None,
     as_json: Json = False,
 ) -> None:
     """Migrate the standard library's documentation to a better model under a running search load."""
     with reporting(as_json) as report:
-        from crossfade.cli import demo
+        from crossfade.cli import demo, outcome
 
-        outcome = demo.run(report, questions=questions, seed=seed, keep=keep)
-        report.result(outcome.to_dict(), *demo.shown(outcome))
-        if not outcome.held:
+        measured = demo.run(report, questions=questions, seed=seed, keep=keep)
+        report.result(measured.to_dict(), *outcome.shown(measured))
+        if not measured.held:
             raise typer.Exit(1)
 
 

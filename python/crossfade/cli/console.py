@@ -74,12 +74,13 @@ class Report:
         plain.finish()
 
     def fail(self, error: Exception) -> NoReturn:
-        """Print one line about an error and leave with its exit code; the traceback is for CROSSFADE_DEBUG=1."""
-        known = isinstance(error, CrossfadeError)
-        message = str(error) if known else f"unexpected {type(error).__name__}: {error}; CROSSFADE_DEBUG=1 shows where"
+        """Print one line about an error and leave with its exit code."""
+        name, message = type(error).__name__, str(error)
+        if not isinstance(error, CrossfadeError):
+            message = f"unexpected {name}: {message}; set CROSSFADE_DEBUG=1 to see where"
         self.say(f"error: {' '.join(message.split())}")
         if self.as_json:
-            typer.echo(json.dumps({"error": {"type": type(error).__name__, "message": message}}, ensure_ascii=False))
+            typer.echo(json.dumps({"error": {"type": name, "message": message}}, ensure_ascii=False))
         raise typer.Exit(FAILED) from error
 
 
@@ -87,7 +88,8 @@ class Report:
 def reporting(as_json: bool) -> Iterator[Report]:
     """A command's body: errors leave as one line and an exit code, Ctrl-C as 130.
 
-    This is the outermost door, so it catches what nothing else does: a user is owed a sentence, not a traceback.
+    This is the outermost door, so it catches whatever comes: a user is owed a sentence, not a traceback, which
+    CROSSFADE_DEBUG=1 shows.
     """
     report = Report(as_json)
     try:
@@ -123,7 +125,7 @@ class _LiveBar:
         self._task = task
 
     def update(self, done: int, total: int | None = None) -> None:
-        self._progress.update(self._task, completed=done, **({} if total is None else {"total": total}))
+        self._progress.update(self._task, completed=done, total=total)
 
     def note(self, text: str) -> None:
         self._progress.update(self._task, note=text)

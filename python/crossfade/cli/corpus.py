@@ -16,7 +16,7 @@ LONGEST_QUESTION = 200
 SHORTEST_TEXT = 40
 
 # Not the library's own prose: its tests, an editor, a retired converter, and what users installed.
-LEFT_OUT = frozenset({"test", "tests", "idlelib", "idle_test", "lib2to3", "site-packages", "dist-packages", "__pycache__"})
+LEFT_OUT = frozenset({"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "__pycache__"})
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

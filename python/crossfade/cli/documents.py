@@ -14,7 +14,7 @@ from crossfade.errors import InvalidInput
 
 STDIN = "-"
 ID_FIELDS = ("id", "_id")
-LARGEST_CSV_FIELD = 2**31 - 1  # the csv module's own limit of 131,072 characters is shorter than long documents
+LARGEST_CSV_FIELD = 2**31 - 1  # the csv module's own limit, 131,072 characters, is less than a long document
 
 Numbered = Iterator[tuple[int, dict[str, Any]]]
 
@@ -22,7 +22,7 @@ Numbered = Iterator[tuple[int, dict[str, Any]]]
 def read(source: str, form: str | None = None) -> Iterator[Document]:
     """Read documents one by one.
 
-    Every object or row needs `id` (or `_id`) and `text`; `title` is optional; every other field becomes metadata.
+    Every object or row needs `id` (or `_id`) and `text`; `title` is optional; other fields become metadata.
 
     Args:
         source: Path of a file, or "-" for stdin.
@@ -47,7 +47,7 @@ def _lines(source: str, name: str) -> Iterator[str]:
                 try:
                     yield line.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
-                    raise InvalidInput(f"{name}, line {number}: must be UTF-8, but is not: {error}") from error
+                    raise InvalidInput(f"{name}, line {number}: must be UTF-8: {error}") from error
     except OSError as error:
         raise InvalidInput(f"{name} can't be read: {error.strerror or error}") from error
 
@@ -59,7 +59,7 @@ def _json_lines(lines: Iterable[str], name: str) -> Numbered:
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"{name}, line {number}: must be one JSON object, but is not: {error}") from error
+            raise InvalidInput(f"{name}, line {number}: must be one JSON object: {error}") from error
         if not isinstance(fields, dict):
             raise InvalidInput(f"{name}, line {number}: must be one JSON object, got {type(fields).__name__}")
         yield number, fields
@@ -83,9 +83,9 @@ _FORMS: dict[str, Callable[[Iterable[str], str], Numbered]] = {"jsonl": _json_li
 def _document(fields: dict[str, Any], place: str) -> Document:
     named = [field for field in ID_FIELDS if field in fields]
     if len(named) != 1:
-        raise InvalidInput(f"{place}: needs one field id (or _id), got fields {', '.join(fields) or 'none at all'}")
+        raise InvalidInput(f"{place}: needs one field id (or _id), got the fields {list(fields)}")
     if "text" not in fields:
-        raise InvalidInput(f"{place}: needs a field text, got fields {', '.join(fields)}")
+        raise InvalidInput(f"{place}: needs a field text, got the fields {list(fields)}")
     meta = dict(fields)
     identifier, text, title = meta.pop(named[0]), meta.pop("text"), meta.pop("title", None)
     if isinstance(identifier, int) and not isinstance(identifier, bool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,8 @@ def _meanings(value: str) -> list[Any]:
         parsed = json.loads(value)
     except ValueError:
         return [value]
-    return [value, parsed] if isinstance(parsed, (bool, int, float)) else [value]
+    is_value = isinstance(parsed, (bool, int, float)) and math.isfinite(parsed)
+    return [value, parsed] if is_value else [value]
 
 
 def hits_payload(query: str, hits: Hits) -> dict[str, Any]:
@@ -115,4 +117,12 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         yield name, ", ".join(map(str, value)) or "–"
     else:
-        yield name, "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+        yield name, _said(value)
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
