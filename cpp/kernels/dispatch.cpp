@@ -1,0 +1,71 @@
+#include "dispatch.h"
+
+#include <string.h>
+
+namespace crossfade {
+namespace {
+
+struct Level {
+    const Kernels* kernels;
+    bool (*supported)();
+};
+
+bool always() { return true; }
+
+#ifdef CROSSFADE_X86
+// Every feature the translation unit is compiled with is asked for (CMakeLists.txt lists the same).
+bool has_avx2() {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+// Slowest first.
+constexpr Level levels[] = {
+    {&kernels_scalar, always},
+#ifdef CROSSFADE_X86
+    {&kernels_avx2, has_avx2},
+    {&kernels_avx512, has_avx512},
+#endif
+};
+
+// Null until the first use.
+const Kernels* active = nullptr;
+
+}  // namespace
+
+const Kernels* available_kernels(size_t i) noexcept {
+    for (const Level& level : levels) {
+        if (level.supported() && i-- == 0) return level.kernels;
+    }
+    return nullptr;
+}
+
+const Kernels& active_kernels() noexcept {
+    const Kernels* chosen = __atomic_load_n(&active, __ATOMIC_ACQUIRE);
+    if (!chosen) {
+        for (size_t i = 0; available_kernels(i); ++i) chosen = available_kernels(i);
+        const Kernels* expected = nullptr;
+        if (!__atomic_compare_exchange_n(&active, &expected, chosen, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            chosen = expected;
+        }
+    }
+    return *chosen;
+}
+
+bool force_kernels(const char* name) noexcept {
+    for (size_t i = 0; const Kernels* kernels = available_kernels(i); ++i) {
+        if (strcmp(kernels->name, name) == 0) {
+            __atomic_store_n(&active, kernels, __ATOMIC_RELEASE);
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace crossfade

@@ -1,0 +1,43 @@
+// Rows mapped between two vector spaces: out = (x - center) · matrix + offset, then unit rows.
+//
+// Every output element is one chain of multiply-adds over the input columns in ascending order, so a row's result depends
+// on the instruction set, but never on the other rows, their number, or whether the matrix was packed.
+// No memory is allocated (scratch comes from the caller), nothing throws, no state.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "normalize.h"
+
+namespace crossfade {
+
+// Rows worked on together: their centred copy and one panel of the matrix stay in the second-level cache.
+constexpr size_t project_block_rows = 96;
+
+struct Projection {
+    const float* matrix;      // (d_in, d_out), rows `matrix_stride` floats apart
+    ptrdiff_t matrix_stride;  //
+    const float* packed;      // what ProjectPack wrote, or null: few rows don't pay for packing
+    const float* center;      // (d_in), or null for none
+    const float* offset;      // (d_out), or null for none
+    size_t d_in;
+    size_t d_out;
+    bool unit;  // whether rows are scaled to length one
+};
+
+// Number of floats ProjectPack writes.
+using ProjectPackedSize = size_t(size_t d_in, size_t d_out) noexcept;
+
+// Copies the matrix into panels of consecutive columns, the last one filled up with zeros. `packed` is ignored.
+using ProjectPack = void(const Projection& projection, float* packed) noexcept;
+
+// Maps n rows of `x` (float, or half as uint16_t), `stride` elements apart, to `out`, `out_stride` floats apart.
+// `scratch` holds project_block_rows * d_in floats. `out` must not overlap any input.
+// Bad rows: the result holds NaN or infinity, or is all zeros where unit rows were asked for; they are counted and their
+// output is unspecified, the others are written.
+template <typename In>
+using ProjectRows = BadRows(const Projection& projection, const In* x, ptrdiff_t stride, size_t n, float* out,
+                            ptrdiff_t out_stride, float* scratch) noexcept;
+
+}  // namespace crossfade

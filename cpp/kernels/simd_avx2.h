@@ -1,0 +1,75 @@
+// Vocabulary of the AVX2 level: eight lanes, with FMA and F16C.
+#pragma once
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+namespace crossfade {
+namespace {
+
+using Vec = __m256;
+struct Wide {
+    __m256d low;
+    __m256d high;
+};
+
+constexpr size_t lanes = 8;
+constexpr size_t panel_vectors = 2;  // with 6 rows: 12 accumulators of 16 registers
+
+// The first `count` of eight lanes, 0 ≤ count ≤ 8.
+inline __m256i first_lanes(size_t count) {
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
+}
+
+inline Vec zero() { return _mm256_setzero_ps(); }
+inline Vec broadcast(float value) { return _mm256_set1_ps(value); }
+inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
+inline Vec load(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline Vec load_first(const float* p, size_t count) { return _mm256_maskload_ps(p, first_lanes(count)); }
+inline Vec load_first(const uint16_t* p, size_t count) {
+    uint16_t whole[lanes] = {};
+    for (size_t i = 0; i < count; ++i) whole[i] = p[i];
+    return load(whole);
+}
+inline void store(float* p, Vec value) { _mm256_storeu_ps(p, value); }
+inline void store(uint16_t* p, Vec value) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+}
+inline void store_first(float* p, Vec value, size_t count) { _mm256_maskstore_ps(p, first_lanes(count), value); }
+inline void store_first(uint16_t* p, Vec value, size_t count) {
+    uint16_t whole[lanes];
+    store(whole, value);
+    for (size_t i = 0; i < count; ++i) p[i] = whole[i];
+}
+inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+inline Vec subtract(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+inline float sum(Vec value) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps(value, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+inline Wide wide_zero() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+inline Wide widen(Vec value) {
+    return {_mm256_cvtps_pd(_mm256_castps256_ps128(value)), _mm256_cvtps_pd(_mm256_extractf128_ps(value, 1))};
+}
+inline Vec narrow(Wide value) { return _mm256_set_m128(_mm256_cvtpd_ps(value.high), _mm256_cvtpd_ps(value.low)); }
+inline Wide add(Wide a, Wide b) { return {_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)}; }
+inline Wide multiply(Wide a, double b) {
+    const __m256d factor = _mm256_set1_pd(b);
+    return {_mm256_mul_pd(a.low, factor), _mm256_mul_pd(a.high, factor)};
+}
+inline Wide multiply_add(Wide a, Wide b, Wide c) {
+    return {_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high)};
+}
+inline double sum(Wide value) {
+    const __m256d four = _mm256_add_pd(value.low, value.high);
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+}  // namespace
+}  // namespace crossfade

@@ -1,0 +1,73 @@
+// Vocabulary of the AVX-512 level: sixteen lanes, with F, BW, DQ and VL.
+#pragma once
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+namespace crossfade {
+namespace {
+
+using Vec = __m512;
+struct Wide {
+    __m512d low;
+    __m512d high;
+};
+
+constexpr size_t lanes = 16;
+constexpr size_t panel_vectors = 4;  // with 6 rows: 24 accumulators of 32 registers
+
+// The first `count` of sixteen lanes, 0 ≤ count ≤ 16.
+inline __mmask16 first_lanes(size_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
+
+inline Vec zero() { return _mm512_setzero_ps(); }
+inline Vec broadcast(float value) { return _mm512_set1_ps(value); }
+inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
+inline Vec load(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline Vec load_first(const float* p, size_t count) { return _mm512_maskz_loadu_ps(first_lanes(count), p); }
+inline Vec load_first(const uint16_t* p, size_t count) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(count), p));
+}
+inline void store(float* p, Vec value) { _mm512_storeu_ps(p, value); }
+inline void store(uint16_t* p, Vec value) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+}
+inline void store_first(float* p, Vec value, size_t count) { _mm512_mask_storeu_ps(p, first_lanes(count), value); }
+inline void store_first(uint16_t* p, Vec value, size_t count) {
+    _mm256_mask_storeu_epi16(p, first_lanes(count), _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+}
+inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+inline Vec subtract(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline float sum(Vec value) {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(value), _mm512_extractf32x8_ps(value, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+inline Wide wide_zero() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+inline Wide widen(Vec value) {
+    return {_mm512_cvtps_pd(_mm512_castps512_ps256(value)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(value, 1))};
+}
+inline Vec narrow(Wide value) {
+    const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(value.low));
+    return _mm512_insertf32x8(low, _mm512_cvtpd_ps(value.high), 1);
+}
+inline Wide add(Wide a, Wide b) { return {_mm512_add_pd(a.low, b.low), _mm512_add_pd(a.high, b.high)}; }
+inline Wide multiply(Wide a, double b) {
+    const __m512d factor = _mm512_set1_pd(b);
+    return {_mm512_mul_pd(a.low, factor), _mm512_mul_pd(a.high, factor)};
+}
+inline Wide multiply_add(Wide a, Wide b, Wide c) {
+    return {_mm512_fmadd_pd(a.low, b.low, c.low), _mm512_fmadd_pd(a.high, b.high, c.high)};
+}
+inline double sum(Wide value) {
+    const __m512d eight = _mm512_add_pd(value.low, value.high);
+    const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+}  // namespace
+}  // namespace crossfade

@@ -1,0 +1,99 @@
+"""Checks of arrays that come from outside: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfade.errors import InvalidInput
+
+
+def typed(array: Any, name: str, *dtypes: type[np.generic]) -> npt.NDArray[Any]:
+    """The array, if it is a NumPy array of one of these dtypes, in native byte order and aligned."""
+    wanted = " or ".join(dtype.__name__ for dtype in dtypes)
+    if not isinstance(array, np.ndarray):
+        raise InvalidInput(
+            f"{name} must be a NumPy array of {wanted}, got {type(array).__name__}; "
+            f"use np.asarray({name}, dtype=np.{dtypes[-1].__name__})"
+        )
+    if array.dtype not in [np.dtype(dtype) for dtype in dtypes]:
+        raise InvalidInput(
+            f"{name} must be {wanted}, got {array.dtype}; "
+            f"convert it with {name}.astype(np.{dtypes[-1].__name__})"
+        )
+    if not array.flags.aligned:
+        raise InvalidInput(f"{name} must be aligned in memory to its elements, and isn't; use {name}.copy()")
+    return array
+
+
+def rows_of(array: Any, name: str, *dtypes: type[np.generic]) -> npt.NDArray[Any]:
+    """The array as rows `(n, d)`, one row `(d,)` as `(1, d)`; elements of a row must be consecutive."""
+    rows = typed(array, name, *dtypes)
+    if rows.ndim not in (1, 2):
+        raise InvalidInput(f"{name} must have one or two dimensions, got the shape {rows.shape}")
+    if rows.size and rows.shape[-1] > 1 and rows.strides[-1] != rows.itemsize:
+        raise InvalidInput(
+            f"the elements of a row of {name} must be consecutive in memory, got the strides {rows.strides}; "
+            f"use np.ascontiguousarray({name})"
+        )
+    return rows if rows.ndim == 2 else rows[np.newaxis]
+
+
+def matrix_of(array: Any, name: str, *dtypes: type[np.generic]) -> npt.NDArray[Any]:
+    """The array, if it has exactly two dimensions and is as `rows_of` wants it."""
+    rows = rows_of(array, name, *dtypes)
+    if np.ndim(array) != 2:
+        raise InvalidInput(f"{name} must have two dimensions, got the shape {np.shape(array)}")
+    return rows
+
+
+def vector_of(array: Any, name: str, dtype: type[np.generic], size: int | None = None) -> npt.NDArray[Any]:
+    """The array, if it has one dimension, of the given size, and consecutive elements."""
+    vector = rows_of(array, name, dtype)[0] if np.ndim(array) == 1 else typed(array, name, dtype)
+    if vector.ndim != 1 or (size is not None and len(vector) != size):
+        wanted = "one dimension" if size is None else f"the shape ({size},)"
+        raise InvalidInput(f"{name} must have {wanted}, got the shape {vector.shape}")
+    return vector
+
+
+def output_of(
+    out: Any, shape: tuple[int, ...], dtype: type[np.generic], *inputs: object, in_place: bool = False
+) -> npt.NDArray[Any]:
+    """`out`, if it can be written to and shares no memory with the inputs; a new array where it is None.
+
+    With `in_place` it may be the very memory of an input, element by element.
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    array = typed(out, "out", dtype)
+    if array.shape != shape:
+        raise InvalidInput(f"out must have the shape {shape}, got {array.shape}")
+    rows = rows_of(array, "out", dtype)
+    if not array.flags.writeable:
+        raise InvalidInput("out must be writeable, got a read-only array; use a copy")
+    if len(rows) > 1 and abs(rows.strides[0]) < rows.shape[1] * rows.itemsize:
+        raise InvalidInput(f"the rows of out must not overlap, got the strides {rows.strides}; use a copy")
+    for other in inputs:
+        if in_place and isinstance(other, np.ndarray) and _same(array, other):
+            continue
+        if isinstance(other, np.ndarray) and np.may_share_memory(array, other):
+            raise InvalidInput("out must not share memory with the inputs; hand in another array, or None")
+    return array
+
+
+def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    return a.ctypes.data == b.ctypes.data and a.strides == b.strides and a.dtype == b.dtype
+
+
+def count_of(value: Any, name: str, most: int) -> int:
+    """The value as an int between 1 and `most`."""
+    try:
+        count = operator.index(value)
+    except TypeError as error:
+        raise InvalidInput(f"{name} must be a whole number, got {value!r}") from error
+    if isinstance(value, bool) or not 1 <= count <= most:
+        raise InvalidInput(f"{name} must be between 1 and {most}, got {value!r}")
+    return count

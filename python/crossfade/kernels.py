@@ -1,0 +1,262 @@
+"""kernels: the one door to the compiled module.
+
+It validates, allocates and names errors; nothing is copied silently. Rows are float32 (or float16 where a function
+says so), their elements consecutive, the row stride any. The instruction set is chosen once: the fastest that this
+machine can run, or the one that the environment variable CROSSFADE_SIMD names.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, SupportsIndex, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+import crossfade._core as _core
+from crossfade._arrays import count_of, matrix_of, output_of, rows_of, typed, vector_of
+from crossfade._covariance import CovarianceState, covariance
+from crossfade.errors import InvalidInput
+
+Float32Array = npt.NDArray[np.float32]
+FloatRows = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+__all__ = [
+    "PADDING_KEY",
+    "CovarianceState",
+    "covariance",
+    "instruction_set",
+    "merge_topk",
+    "normalize",
+    "project",
+    "rescore",
+]
+
+Unit = TypeVar("Unit", np.float16, np.float32)
+
+PADDING_KEY = np.uint64(2**64 - 1)
+
+_MAX_THREADS = 1024
+
+
+def instruction_set() -> str:
+    """The instruction set in use: "scalar", "avx2" or "avx512"."""
+    return _core.instruction_set()
+
+
+@overload
+def normalize(x: Float32Array, out: None = None, *, dtype: None = None, threads: int = 1) -> Float32Array: ...
+@overload
+def normalize(
+    x: Float32Array, out: None = None, *, dtype: type[Unit], threads: int = 1
+) -> npt.NDArray[Unit]: ...
+@overload
+def normalize(
+    x: Float32Array, out: npt.NDArray[Unit], *, dtype: type[Unit] | None = None, threads: int = 1
+) -> npt.NDArray[Unit]: ...
+def normalize(
+    x: Float32Array, out: npt.NDArray[Any] | None = None, *, dtype: type[Any] | None = None, threads: int = 1
+) -> npt.NDArray[Any]:
+    """Scale every row to Euclidean length one.
+
+    Args:
+        x: Rows `(n, d)` or one row `(d,)`, float32.
+        out: Where to write, of the shape of `x`, float32 or float16; may be `x` itself. None allocates it.
+        dtype: np.float32 or np.float16; None means that of `out`, and float32 where there is none.
+        threads: Most threads to use; the result doesn't depend on it.
+
+    Returns:
+        `out`, of the shape of `x`; empty where `x` has no rows.
+
+    Raises:
+        InvalidInput: An argument can't be used, or a row is all zeros or not finite; nothing was written.
+
+    Example:
+        >>> normalize(np.array([3, 4], dtype=np.float32)).tolist()
+        [0.6000000238418579, 0.800000011920929]
+    """
+    rows = rows_of(x, "x", np.float32)
+    if dtype is None:
+        dtype = np.float32 if out is None else typed(out, "out", np.float16, np.float32).dtype.type
+    if dtype not in (np.float16, np.float32):
+        raise InvalidInput(f"dtype must be np.float32 or np.float16, got {dtype!r}")
+    result = output_of(out, x.shape, dtype, x, in_place=True)
+    result_rows = result.reshape(rows.shape)
+    threads = count_of(threads, "threads", _MAX_THREADS)
+    if dtype == np.float16:
+        bad, first = _core.normalize_half(rows, result_rows.view(np.uint16), threads)
+    else:
+        bad, first = _core.normalize_float(rows, result_rows, threads)
+    if bad:
+        raise InvalidInput(
+            f"every row of x must be finite and not all zeros, but {bad} of {len(rows)} can't be scaled to "
+            f"length one, the first is row {first}; remove or replace them (nothing was written)"
+        )
+    return result
+
+
+def project(
+    x: FloatRows,
+    matrix: Float32Array,
+    center: Float32Array | None = None,
+    offset: Float32Array | None = None,
+    *,
+    normalize: bool = True,
+    precision: str = "float32",
+    out: Float32Array | None = None,
+    threads: int = 1,
+) -> Float32Array:
+    """Map rows between two vector spaces: (x - center) @ matrix + offset, then unit rows.
+
+    A row's result depends on the instruction set, but not on the other rows or the number of threads.
+
+    Args:
+        x: Rows `(n, d_in)` or one row `(d_in,)`, float32 or float16.
+        matrix: `(d_in, d_out)`, float32.
+        center: `(d_in,)`, float32; None means zeros.
+        offset: `(d_out,)`, float32; None means zeros.
+        normalize: Whether the rows of the result are scaled to length one.
+        precision: "float32": products and sums in float32.
+        out: Where to write, `(n, d_out)` or `(d_out,)`, float32, apart from the inputs. None allocates it.
+        threads: Most threads to use; the result doesn't depend on it.
+
+    Returns:
+        `out`, `(n, d_out)` or `(d_out,)`; empty where `x` has no rows.
+
+    Raises:
+        InvalidInput: An argument can't be used (nothing was written), or a row of the result isn't finite, or
+            is all zeros where unit rows were asked for (`out` is unspecified then).
+
+    Example:
+        >>> project(np.array([2, 0], dtype=np.float32), np.eye(2, dtype=np.float32)[::-1].copy()).tolist()
+        [0.0, 1.0]
+    """
+    rows = rows_of(x, "x", np.float16, np.float32)
+    d_in, d_out = matrix_of(matrix, "matrix", np.float32).shape
+    if rows.shape[1] != d_in:
+        raise InvalidInput(
+            f"x must have as many columns as matrix has rows, got {x.shape} and {matrix.shape}; "
+            "is this the matrix for these vectors, and not its transpose?"
+        )
+    for vector, name, size in ((center, "center", d_in), (offset, "offset", d_out)):
+        if vector is not None:
+            vector_of(vector, name, np.float32, size)
+    if precision != "float32":
+        raise InvalidInput(f"precision must be 'float32', got {precision!r}")
+    result = output_of(out, (*x.shape[:-1], d_out), np.float32, x, matrix, center, offset)
+    result_rows = result.reshape(len(rows), d_out)
+    threads = count_of(threads, "threads", _MAX_THREADS)
+    if rows.dtype == np.float16:
+        half = rows.view(np.uint16)
+        bad, first = _core.project_half(half, matrix, center, offset, normalize, result_rows, threads)
+    else:
+        bad, first = _core.project_float(rows, matrix, center, offset, normalize, result_rows, threads)
+    if bad:
+        fault = "holds NaN or infinity, or is all zeros" if normalize else "holds NaN or infinity"
+        raise InvalidInput(
+            f"every row must map to one that can be used, but {bad} of {len(rows)} map to one that {fault}, "
+            f"the first is row {first}; remove or replace them"
+        )
+    return result
+
+
+def merge_topk(
+    keys: npt.NDArray[np.uint64], scores: Float32Array, k: SupportsIndex
+) -> tuple[npt.NDArray[np.uint64], Float32Array]:
+    """Merge lists of scored keys into the k best, each key once with its highest score.
+
+    Args:
+        keys: `(lists, n)` or `(queries, lists, n)`, uint64, C-contiguous, in any order; 2**64 - 1 is padding.
+        scores: Of the shape of `keys`, float32, C-contiguous; infinities are ordinary scores.
+        k: Number of places, at least 1.
+
+    Returns:
+        Keys and scores, `(k,)` or `(queries, k)`: score descending, then key ascending. Places left over hold
+        the padding key and minus infinity.
+
+    Raises:
+        InvalidInput: An argument can't be used, or a score is NaN.
+
+    Example:
+        >>> keys = np.array([[7, 5], [5, 9]], dtype=np.uint64)
+        >>> scores = np.array([[3, 1], [2, 0]], dtype=np.float32)
+        >>> [array.tolist() for array in merge_topk(keys, scores, 2)]
+        [[7, 5], [3.0, 2.0]]
+    """
+    typed(keys, "keys", np.uint64)
+    typed(scores, "scores", np.float32)
+    if keys.ndim not in (2, 3) or keys.shape != scores.shape:
+        raise InvalidInput(
+            "keys and scores must both be (lists, n) or (queries, lists, n), "
+            f"got the shapes {keys.shape} and {scores.shape}"
+        )
+    if not (keys.flags.c_contiguous and scores.flags.c_contiguous):
+        raise InvalidInput("keys and scores must be C-contiguous; use np.ascontiguousarray")
+    if np.isnan(scores).any():
+        raise InvalidInput(
+            f"scores must not be NaN, got {int(np.isnan(scores).sum())}; give padding the score -inf"
+        )
+    places = count_of(k, "k", 2**31 - 1)
+    queries = keys.shape[:-2]
+    flat = (queries[0] if queries else 1, keys.shape[-2] * keys.shape[-1])
+    best_keys = np.empty((flat[0], places), np.uint64)
+    best_scores = np.empty((flat[0], places), np.float32)
+    _core.merge_topk(keys.reshape(flat), scores.reshape(flat), best_keys, best_scores)
+    return best_keys.reshape(*queries, places), best_scores.reshape(*queries, places)
+
+
+def rescore(
+    vectors: FloatRows, rows: npt.NDArray[np.int64] | None, query: Float32Array, *, threads: int = 1
+) -> Float32Array:
+    """Dot products of chosen vectors with a query, or with several.
+
+    A score depends on the instruction set, but not on the other rows and queries or the number of threads.
+
+    Args:
+        vectors: `(n, d)`, float16 or float32; may be read-only or memory-mapped, with any row stride.
+        rows: Indices `(m,)` into `vectors`, int64, from 0 to n - 1, in any order; None means all.
+        query: `(d,)` or `(q, d)`, float32.
+        threads: Most threads to use; the result doesn't depend on it.
+
+    Returns:
+        Scores `(m,)` or `(q, m)`, float32; empty where there are no rows.
+
+    Raises:
+        InvalidInput: An argument can't be used, an index is out of range, or a score isn't finite.
+
+    Example:
+        >>> vectors = np.array([[1, 2], [3, 4]], dtype=np.float16)
+        >>> rescore(vectors, np.array([1, 0]), np.array([1, 10], dtype=np.float32)).tolist()
+        [43.0, 21.0]
+    """
+    stored = matrix_of(vectors, "vectors", np.float16, np.float32)
+    queries = rows_of(query, "query", np.float32)
+    n, d = stored.shape
+    if queries.shape[1] != d:
+        raise InvalidInput(f"query must have the {d} columns of vectors, got the shape {query.shape}")
+    if rows is not None:
+        vector_of(rows, "rows", np.int64)
+    scores = np.empty((len(queries), n if rows is None else len(rows)), np.float32)
+    threads = count_of(threads, "threads", _MAX_THREADS)
+    if stored.dtype == np.float16:
+        misplaced = _core.rescore_half(stored.view(np.uint16), rows, queries, scores, threads)
+    else:
+        misplaced = _core.rescore_float(stored, rows, queries, scores, threads)
+    if misplaced >= 0 and rows is not None:
+        raise InvalidInput(f"rows must be between 0 and {n - 1}, got {rows[misplaced]} at {misplaced}")
+    if not np.isfinite(scores).all():
+        place = int(np.argwhere(~np.isfinite(scores))[0, 1])
+        raise InvalidInput(
+            f"vectors and query must be finite and not huge, but the score at {place} isn't finite"
+        )
+    return scores.reshape(*query.shape[:-1], scores.shape[1])
+
+
+def _choose_instruction_set(name: str | None) -> None:
+    if name is not None and not _core.force_instruction_set(name):
+        available = ", ".join(_core.instruction_sets())
+        raise InvalidInput(
+            f"CROSSFADE_SIMD must be one of {available} on this machine, got {name!r}; or unset it"
+        )
+
+
+_choose_instruction_set(os.environ.get("CROSSFADE_SIMD"))
