@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
-import numpy as np
 import numpy.typing as npt
 
 from crossfade import migration as migrations
@@ -161,7 +160,9 @@ class Collection:
         return found[identifier].document if identifier in found else None
 
     @overload
-    def search(self, query: str, k: int = ..., *, filter: Mapping[str, Any] | None = ...) -> Hits: ...
+    def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too, and comes first
+        self, query: str, k: int = ..., *, filter: Mapping[str, Any] | None = ...
+    ) -> Hits: ...
     @overload
     def search(self, query: Sequence[str], k: int = ..., *, filter: Mapping[str, Any] | None = ...) -> list[Hits]: ...
     @overload

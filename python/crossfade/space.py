@@ -97,7 +97,9 @@ class Space:
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = set(fields) - known
         if unknown:
-            raise InvalidInput(f"a Space has no field {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+            raise InvalidInput(
+                f"a Space has no field {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
+            )
         return cls(**fields)
 
     def __repr__(self) -> str:

@@ -58,7 +58,9 @@ def check_documents(batch: Sequence[Document]) -> None:
     seen: set[str] = set()
     for document in batch:
         if not isinstance(document, Document):
-            raise InvalidInput(f"upsert takes crossfade.Document values, got {type(document).__name__}: {document!r:.80}")
+            raise InvalidInput(
+                f"upsert takes crossfade.Document values, got {type(document).__name__}: {document!r:.80}"
+            )
         if document.id in seen:
             raise InvalidInput(f"the id {document.id!r} comes twice in one batch; which one should stay?")
         seen.add(document.id)

@@ -146,9 +146,7 @@ def _values(document: Document) -> tuple[Any, ...]:
 
 def _document(row: Sequence[Any]) -> Document:
     identifier, text, title, meta, updated_at, priority = row
-    return Document(
-        identifier, text, title=title, meta=json.loads(meta), updated_at=updated_at, priority=priority
-    )
+    return Document(identifier, text, title=title, meta=json.loads(meta), updated_at=updated_at, priority=priority)
 
 
 def _add_facets(connection: Connection, key: int, meta: Mapping[str, Any]) -> None:

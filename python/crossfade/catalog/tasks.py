@@ -98,7 +98,8 @@ def fail(connection: Connection, version: int, key: int, error: str, most_attemp
 def retry(connection: Connection, version: int) -> None:
     """Queues again what was given up."""
     connection.execute(
-        "UPDATE task SET state = 'waiting', attempts = 0, error = NULL WHERE version = ? AND state = 'failed'", (version,)
+        "UPDATE task SET state = 'waiting', attempts = 0, error = NULL WHERE version = ? AND state = 'failed'",
+        (version,),
     )
 
 

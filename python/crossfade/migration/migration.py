@@ -8,7 +8,6 @@ from typing import Any
 
 from crossfade.bridge import Quality
 from crossfade.catalog import tasks, versions
-from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, NotReady
 from crossfade.space import Space

@@ -42,7 +42,9 @@ def start(store: Store, encoder: Encoder) -> int:
         store.prepare_version(version, encoder.space)
         tasks.add_all(connection, version)
         migration = versions.start_migration(connection, state.live, version)
-        versions.note(connection, "migration started", {"from": state.live, "to": version, "documents": state.documents})
+        versions.note(
+            connection, "migration started", {"from": state.live, "to": version, "documents": state.documents}
+        )
         return migration
 
 
@@ -60,8 +62,8 @@ def cut_over(store: Store, migration: int, force: str | None) -> None:
         if target.pending and not (force and force.strip()):
             raise NotReady(
                 f"{target.pending} of {state.documents} documents have no vector of the new model yet "
-                f"({target.failed} of them failed); run() the migration to its end, or give a reason to leave them out: "
-                "cutover(force='…')"
+                f"({target.failed} of them failed); run() the migration to its end, or give a reason to leave "
+                "them out: cutover(force='…')"
             )
         versions.set_live(connection, target.id, state.live, time.time() + RETENTION_SECONDS)
         versions.set_migration_state(connection, migration, "cut over")
@@ -86,11 +88,11 @@ def rollback(store: Store, *, force: bool = False) -> int:
             )
         source = state.versions[current.source]
         if source.pending and not force:
-            stale = tasks.pending_ids(connection, source.id, SHOWN_IDS)
+            stale = ", ".join(tasks.pending_ids(connection, source.id, SHOWN_IDS))
             raise NotReady(
-                f"{source.pending} documents written since the cutover have no vector of the old model and would not be "
-                f"found ({', '.join(stale)}{', …' if source.pending > len(stale) else ''}); hand in the old encoder, or "
-                "go back without them: rollback(force=True)"
+                f"{source.pending} documents written since the cutover have no vector of the old model and would not "
+                f"be found ({stale}{', …' if source.pending > SHOWN_IDS else ''}); hand in the old encoder, or go "
+                "back without them: rollback(force=True)"
             )
         versions.set_live(connection, source.id, state.live, time.time() + RETENTION_SECONDS)
         versions.set_migration_state(connection, current.id, "rolled back")

@@ -79,7 +79,9 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
     """
     snapshot, fade = view.snapshot, view.fade
     if fade is None:
-        raise InvalidInput("a query vector of the new Space needs a fitted Bridge; give one of the live Space, or a text")
+        raise InvalidInput(
+            "a query vector of the new Space needs a fitted Bridge; give one of the live Space, or a text"
+        )
     new, old = snapshot.indices[target], snapshot.live
     count = max(CANDIDATES, k)
     folded = kernels.normalize(np.ascontiguousarray(queries @ fade.bridge.matrix.T))
@@ -144,9 +146,7 @@ class _Blending:
         )
         best = np.lexsort((keys, -blended.scores))[:k]
         versions = np.where(np.isnan(new_scores), self._view.snapshot.state.live, self._target)
-        return Ranking(
-            keys[best], blended.scores[best], versions[best], "fade", blended.coverage, blended.weight
-        )
+        return Ranking(keys[best], blended.scores[best], versions[best], "fade", blended.coverage, blended.weight)
 
 
 @overload
@@ -199,7 +199,8 @@ def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> Mask | Non
 
 
 def _present(keys: Keys) -> Keys:
-    return keys[keys != NO_KEY]
+    present: Keys = keys[keys != NO_KEY]
+    return present
 
 
 def _ranking(keys: Keys, scores: npt.NDArray[np.float32], version: int) -> Ranking:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from crossfade.catalog import Database, documents, files, versions
 from crossfade.errors import CollectionClosed, StorageFailed
-from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment, segment_path
+from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment
 
 from .layout import Layout
 

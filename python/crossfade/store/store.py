@@ -43,7 +43,9 @@ class Store:
             DamagedFile: A file fails its checks.
         """
         if not root.is_dir():
-            raise NotACollection(f"{root} holds no collection: there is no such folder; make one with Collection.create")
+            raise NotACollection(
+                f"{root} holds no collection: there is no such folder; make one with Collection.create"
+            )
         self.root = root
         self.read_only = read_only
         self.layout = Layout(root)
@@ -177,7 +179,6 @@ class Store:
         self._writers.close()
         self._readers.close()
         self.database.close()
-
 
     def _is_alive(self, version: int, owner: str) -> bool:
         file, process = owner.split(":")
