@@ -12,7 +12,14 @@ import onnxruntime
 import tokenizers
 from numpy.typing import NDArray
 
-from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged, ModelError, ModelUnavailable, UnknownModel
+from crossfade.errors import (
+    EncodingFailed,
+    InvalidInput,
+    ModelDamaged,
+    ModelError,
+    ModelUnavailable,
+    UnknownModel,
+)
 from crossfade.space import Space
 
 from .folder import Model, build_model, read_folder
@@ -30,7 +37,7 @@ BLOCK = 8_192
 
 
 class _Backend(Protocol):
-    def rows(self, texts: list[str], prefix: str, progress: Progress) -> Any: ...
+    def rows(self, texts: list[str], prefix: str, first: int, progress: Progress) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +45,15 @@ class _Onnx:
     tokenizer: Tokenizer
     runtime: Runtime
 
-    def rows(self, texts: list[str], prefix: str, progress: Progress) -> Rows:
-        return self.runtime.run(self.tokenizer(texts, prefix), progress)
+    def rows(self, texts: list[str], prefix: str, first: int, progress: Progress) -> Rows:
+        return self.runtime.run(self.tokenizer(texts, prefix, first), progress)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Callable:
     function: Callable[[list[str]], Any]
 
-    def rows(self, texts: list[str], prefix: str, progress: Progress) -> Any:
+    def rows(self, texts: list[str], prefix: str, first: int, progress: Progress) -> Any:
         try:
             rows = self.function([prefix + text for text in texts])
         except Exception as error:  # the boundary to a foreign callable: whatever it raises is its failure
@@ -61,9 +68,11 @@ class Encoder:
     Safe to use from several threads at a time (a wrapped callable must be so itself).
 
     Example:
-        >>> letters = Encoder.wrap(lambda texts: [[t.count("a"), t.count("b")] for t in texts], Space(model="ab", dim=2))
-        >>> letters.encode(["aaa", "ab"]).round(2).tolist()
-        [[1.0, 0.0], [0.7099999785423279, 0.7099999785423279]]
+        >>> def count_letters(texts):
+        ...     return [[text.count("a"), text.count("b")] for text in texts]
+        >>> letters = Encoder.wrap(count_letters, Space(model="letters", dim=2))
+        >>> letters.encode(["aaa", "bb"]).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
 
     def __init__(self, backend: _Backend, space: Space, name: str | None, engine: dict[str, Any], block: int) -> None:
@@ -77,13 +86,14 @@ class Encoder:
     def load(cls, name_or_folder: str | Path, *, threads: int | None = None) -> Encoder:
         """Load a model by its name in models/, or from a folder.
 
-        The files of a named model are fetched if the cache lacks them, and compared with its manifest before they
-        are parsed. A folder holds tokenizer.json and model.onnx, or model.safetensors and config.json of a BERT
-        model; the settings of sentence-transformers in it are followed.
+        The files of a named model are fetched if the cache lacks them, and compared with its manifest before
+        they are parsed. A folder holds tokenizer.json and model.onnx, or model.safetensors and config.json of
+        a BERT model; the settings of sentence-transformers in it are followed.
 
         Args:
             name_or_folder: A name, or the path of a folder.
-            threads: Cores that a long call may use; None for all this process may run on. Rows don't depend on it.
+            threads: Cores that a long call may use; None for all this process may run on. Rows don't depend
+                on it.
 
         Raises:
             UnknownModel: Neither a name nor a folder.
@@ -105,7 +115,9 @@ class Encoder:
 
     @classmethod
     def _of_model(cls, model: Model, name: str, threads: int | None) -> Encoder:
-        runtime = Runtime(model.graph, model.space.dim, model.max_tokens, usable_cores() if threads is None else threads)
+        runtime = Runtime(
+            model.graph, model.space.dim, model.max_tokens, usable_cores() if threads is None else threads
+        )
         engine = {
             "engine": "onnxruntime",
             "version": onnxruntime.__version__,
@@ -121,8 +133,8 @@ class Encoder:
         """Make an Encoder of a callable.
 
         Args:
-            function: From a list of at most 256 texts, prefixes of the Space put before them, to as many rows of
-                `space.dim` numbers: an array, or a list of lists.
+            function: From a list of at most 256 texts, prefixes of the Space put before them, to as many rows
+                of `space.dim` numbers: an array, or a list of lists.
             space: The Space of its rows.
             name: What to call it in messages; the model's name where None.
 
@@ -159,11 +171,11 @@ class Encoder:
             progress: Called in this thread, after every batch, with the number of texts done so far.
 
         Returns:
-            float32 `(n, dim)`, C-contiguous, at unit length where the Space's metric is "cos"; `(0, dim)` for no texts.
+            float32 `(n, dim)`, C-contiguous, at unit length where the Space's metric is "cos"; `(0, dim)` for
+            no texts.
 
         Raises:
-            InvalidInput: A text is no string, empty, no valid Unicode, or gives no token. Nothing was encoded by a
-                wrapped callable or, but for a text that gives no token, at all.
+            InvalidInput: A text is no string, empty, no valid Unicode, or gives no token; its index is named.
             EncodingFailed: The model failed, or gave rows that can't be used.
         """
         if kind not in ("document", "query"):
@@ -175,12 +187,12 @@ class Encoder:
             block = list(texts[start : start + self._block])
             report = _shifted(progress, start)
             rows[start : start + len(block)] = checked_rows(
-                self._backend.rows(block, prefix, report), len(block), self._space
+                self._backend.rows(block, prefix, start, report), len(block), self._space
             )
         return rows
 
     def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.int64]:
-        """Tokens the model sees of every text, special ones included, int64 `(n,)`; at most `space.max_tokens`.
+        """Tokens the model sees of every text, int64 `(n,)`: special ones included, at most `space.max_tokens`.
 
         Raises:
             InvalidInput: As for `encode`.

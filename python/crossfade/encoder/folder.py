@@ -12,7 +12,7 @@ from crossfade.errors import InvalidInput, ModelDamaged, ModelError
 from crossfade.space import Space
 
 from .bert import BertConfig, as_float32, read_weights
-from .graph import bert_graph, hidden_output, onnx_graph, parse_onnx
+from .graph import Graph, bert_graph, hidden_output, onnx_graph, parse_onnx
 from .identity import hash_bert, hash_onnx, hash_tokenizer
 from .tokenizer import Tokenizer
 
@@ -26,7 +26,7 @@ class Model:
 
     space: Space
     max_tokens: int
-    graph: bytes
+    graph: Graph
     tokenizer: Tokenizer
 
 
@@ -58,17 +58,19 @@ def build_model(space: Space, graph: str, hidden: str | None, read: Reader) -> M
     )
 
 
-def _build_bert(space: Space, max_tokens: int, read: Reader) -> tuple[bytes, str]:
+def _build_bert(space: Space, max_tokens: int, read: Reader) -> tuple[Graph, str]:
     config = BertConfig.parse(read("config.json"))
     if config.hidden != space.dim:
-        raise ModelDamaged(f"the Space has {space.dim} columns, config.json {config.hidden}; they don't belong together")
+        raise ModelDamaged(
+            f"the Space has {space.dim} columns, config.json {config.hidden}; they don't belong together"
+        )
     if max_tokens > config.positions:
         raise ModelError(f"max_tokens is {max_tokens}, but the model knows {config.positions} positions; lower it")
     weights = read_weights(read("model.safetensors"), config)
     return bert_graph(config, as_float32(weights), space), hash_bert(config, weights)
 
 
-def _build_onnx(space: Space, hidden: str | None, read: Reader) -> tuple[bytes, str]:
+def _build_onnx(space: Space, hidden: str | None, read: Reader) -> tuple[Graph, str]:
     content = read("model.onnx")
     model = parse_onnx(content)
     name = hidden_output(model, hidden)
@@ -76,17 +78,22 @@ def _build_onnx(space: Space, hidden: str | None, read: Reader) -> tuple[bytes, 
 
 
 def read_folder(folder: Path) -> tuple[Space, str]:
-    """Space (but for the hashes) and kind of graph of a folder, as the files of sentence-transformers in it say.
+    """Space (but for the hashes) and kind of graph of a folder, as the files of sentence-transformers in it
+    say.
 
     These are config.json, sentence_bert_config.json, 1_Pooling/config.json, modules.json and
-    config_sentence_transformers.json. Where one lacks: mean pooling, 256 tokens, cosine, unit rows, no prefixes.
+    config_sentence_transformers.json. Where one lacks: mean pooling, 256 tokens, cosine, unit rows, no
+    prefixes.
 
     Raises:
         ModelError: Files are missing, or a setting has no equal here.
         ModelDamaged: A file can't be parsed.
     """
     graph = "onnx" if (folder / "model.onnx").is_file() else "bert"
-    needed = ["tokenizer.json", *({"onnx": ["model.onnx"], "bert": ["model.safetensors", "config.json"]}[graph])]
+    needed = [
+        "tokenizer.json",
+        *({"onnx": ["model.onnx"], "bert": ["model.safetensors", "config.json"]}[graph]),
+    ]
     lacking = [name for name in needed if not (folder / name).is_file()]
     if lacking:
         raise ModelError(
@@ -116,7 +123,11 @@ def read_folder(folder: Path) -> tuple[Space, str]:
 
 
 def _pooling(settings: dict[str, Any]) -> str:
-    names = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
+    names = {
+        "pooling_mode_mean_tokens": "mean",
+        "pooling_mode_cls_token": "cls",
+        "pooling_mode_max_tokens": "max",
+    }
     if isinstance(settings.get("pooling_mode"), str):
         chosen = [settings["pooling_mode"]]
     else:

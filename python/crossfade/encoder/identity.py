@@ -35,8 +35,8 @@ def hash_bert(config: BertConfig, weights: Mapping[str, NDArray[np.generic]]) ->
 def hash_onnx(content: bytes, hidden: str) -> str:
     """Hash of an ONNX file and of the output that is taken from it.
 
-    The bytes of the file stand for weights and graph: a graph has no canonical form, so the same network exported
-    twice counts as two models.
+    The bytes of the file stand for weights and graph: a graph has no canonical form, so the same network
+    exported twice counts as two models.
     """
     digest = blake3(_canonical({"hidden": hidden}))
     digest.update(content)

@@ -20,29 +20,30 @@ def checked_rows(raw: Any, count: int, space: Space) -> NDArray[np.float32]:
         space: Says how many columns a row has.
 
     Raises:
-        EncodingFailed: Count, columns or type differ, a number is not finite, or a row that needs a direction is zero.
+        EncodingFailed: Count, columns or type differ, a number is not finite, or a row that needs a direction
+            is zero.
     """
     try:
         array = np.asarray(raw)
         if array.dtype.kind not in "fiu":
             raise EncodingFailed(f"the encoder must give numbers, it gave {array.dtype}")
-        rows = np.array(array, dtype=np.float64 if array.dtype == np.float64 else np.float32, order="C")
+        wide = np.array(array, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise EncodingFailed(f"the encoder must give rows of equal length ({error})") from error
-    if count == 0 and rows.size == 0:
+    if count == 0 and wide.size == 0:
         return np.empty((0, space.dim), dtype=np.float32)
-    if rows.shape != (count, space.dim):
-        raise EncodingFailed(f"expected rows of shape {(count, space.dim)}, the encoder gave {rows.shape}")
-    _require(np.isfinite(rows).all(axis=1), "holds NaN or infinity")
+    if wide.shape != (count, space.dim):
+        raise EncodingFailed(f"expected rows of shape {(count, space.dim)}, the encoder gave {wide.shape}")
+    _require(np.all(np.isfinite(wide), axis=1), "holds NaN or infinity")
     if space.metric == "cos":
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-        _require(norms > 0, "is zero and has no direction")
-        rows /= norms[:, None].astype(rows.dtype)
-    narrow = np.ascontiguousarray(rows, dtype=np.float32)
-    _require(np.isfinite(narrow).all(axis=1), "does not fit into float32")
-    return narrow
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        _require(norms[:, 0] > 0, "is zero and has no direction")
+        wide /= norms
+    rows = wide.astype(np.float32)
+    _require(np.all(np.isfinite(rows), axis=1), "does not fit into float32")
+    return rows
 
 
-def _require(good: NDArray[np.bool_], what: str) -> None:
+def _require(good: Any, what: str) -> None:
     if not good.all():
         raise EncodingFailed(f"row {int(np.argmin(good))} {what}")

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged
 
+from .graph import Graph
 from .tokenizer import Ids
 
-# Padded tokens of one run. Measured with MiniLM-L6 on two cores: 512 to 2,048 are equal within the noise, 4,096 is a
-# tenth slower (its intermediate results leave the cache); a query waits for one such run at most.
+# Padded tokens of one run. Measured with MiniLM-L6 on two cores: 512 to 2,048 are equal within the noise,
+# 4,096 is a tenth slower (its intermediate results leave the cache); a query waits for one such run at most.
 TOKEN_BUDGET = 1_024
-# Lengths are rounded up to this, so that a handful of shapes repeat and the runtime's memory plans are used again.
+# Lengths are rounded up to this, so that a handful of shapes repeat and the runtime's memory plans are used
+# again.
 LENGTH_STEP = 8
 
 Rows = NDArray[np.float32]
@@ -60,11 +62,12 @@ def padded_length(length: int) -> int:
 class Runtime:
     """A loaded graph; safe to run from any number of threads.
 
-    Every run uses one core, and a long call spreads its batches over `threads` of them. So results don't depend on
-    the number of threads, a query never waits for the threads of a running fill, and a forked child can run.
+    Every run uses one core, and a long call spreads its batches over `threads` of them. So results don't
+    depend on the number of threads, a query never waits for the threads of a running fill, and a forked child
+    can run.
 
     Args:
-        graph: Serialised ONNX model with inputs `input_ids`, `attention_mask` and the output `embedding`.
+        graph: Takes `input_ids` and `attention_mask`, gives `embedding`.
         dim: Columns of a row.
         max_tokens: Longest row of ids.
         threads: Batches run at a time by one call.
@@ -74,12 +77,13 @@ class Runtime:
         ModelDamaged: The graph can't be loaded.
     """
 
-    def __init__(self, graph: bytes, dim: int, max_tokens: int, threads: int) -> None:
+    def __init__(self, graph: Graph, dim: int, max_tokens: int, threads: int) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InvalidInput(f"threads must be a positive number, got {threads!r}")
         self.threads = threads
         self._dim = dim
         self._max_tokens = max_tokens
+        self._weights = graph.weights  # the session reads these arrays in place and does not keep them alive
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -87,7 +91,9 @@ class Runtime:
         # Subnormal numbers, which padding produces, cost Intel cores a factor of ten.
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in graph.weights.values()]
+            options.add_external_initializers(list(graph.weights), values)
+            self._session = onnxruntime.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common base but this
             raise ModelDamaged(f"onnxruntime can't load the model: {error}") from error
 

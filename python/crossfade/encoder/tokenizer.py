@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged
 
-# A tokenizer works through the whole text before it truncates: a second for a megabyte. So a text is cut first, at
-# eight times the four characters that a token has on average.
+# A tokenizer works through the whole text before it truncates: a second for a megabyte. So a text is cut
+# first, at eight times the four characters that a token has on average.
 CHARACTERS_PER_TOKEN = 8 * 4
-# Texts handed to the tokenizer at a time; bounds the memory of its results, which are far larger than the ids.
+# Texts handed to the tokenizer at a time; bounds the memory of its results, which are far larger than the
+# ids.
 WINDOW = 512
 
 Ids = NDArray[np.int64]
@@ -25,7 +26,8 @@ def check_texts(texts: Sequence[str]) -> None:
     """Refuse what is no text.
 
     Raises:
-        InvalidInput: A text is no string, holds nothing but white space, or has lone surrogates; its index is named.
+        InvalidInput: A text is no string, holds nothing but white space, or has lone surrogates; its index is
+            named.
     """
     if isinstance(texts, str | bytes):
         raise InvalidInput("expected a list of texts, got a single one; put it in a list")
@@ -65,10 +67,15 @@ class Tokenizer:
         self._special = self._inner.num_special_tokens_to_add(False)
         self._max_characters = CHARACTERS_PER_TOKEN * max_tokens
 
-    def __call__(self, texts: Sequence[str], prefix: str = "") -> list[Ids]:
+    def __call__(self, texts: Sequence[str], prefix: str = "", first: int = 0) -> list[Ids]:
         """Token ids of every text with `prefix` before it, int64 `(tokens,)` each.
 
         A text longer than 32 characters a token is cut there, after its leading white space was dropped.
+
+        Args:
+            texts: Texts that passed `check_texts`.
+            prefix: Put before each.
+            first: Index of the first text, for messages.
 
         Raises:
             InvalidInput: A text gives no token of its own; its index is named.
@@ -82,14 +89,15 @@ class Tokenizer:
             for offset in range(len(window)):
                 index = start + offset
                 if len(rows[index]) <= floor and len(self._encode([window[offset]])[0]) <= self._special:
-                    raise InvalidInput(f"text {index} has no tokens: nothing in it is known to the tokenizer")
+                    raise InvalidInput(f"text {first + index} has no tokens: nothing in it is known to the tokenizer")
         return rows
 
     def _cut(self, text: str) -> str:
         return text if len(text) <= self._max_characters else text.lstrip()[: self._max_characters]
 
     def _encode(self, texts: list[str]) -> list[Ids]:
-        # A single text takes the way without the tokenizer's thread pool, which a long list may be keeping busy.
+        # A single text takes the way without the tokenizer's thread pool, which a long list may be keeping
+        # busy.
         if len(texts) == 1:
             return [np.array(_guarded(lambda: self._inner.encode(texts[0])).ids, dtype=np.int64)]
         encodings = _guarded(lambda: self._inner.encode_batch_fast(texts))
