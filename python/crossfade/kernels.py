@@ -1,8 +1,8 @@
 """kernels: the one door to the compiled module.
 
-It validates, allocates and names errors; nothing is copied silently. Rows are float32 (or float16 where a function
-says so), their elements consecutive, the row stride any. The instruction set is chosen once: the fastest that this
-machine can run, or the one that the environment variable CROSSFADE_SIMD names.
+It validates, allocates and names errors; nothing is copied silently. Rows are float32 (or float16 where a
+function says so), their elements consecutive, the row stride any. The instruction set is chosen once: the fastest
+that this machine can run, or the one that the environment variable CROSSFADE_SIMD names.
 """
 
 from __future__ import annotations
