@@ -151,13 +151,17 @@ def cutover(
 
 
 @app.command()
-def rollback(folder: Folder, as_json: Json = False) -> None:
+def rollback(
+    folder: Folder,
+    force: Annotated[bool, typer.Option("--force", help="Even if newer documents would not be found.")] = False,
+    as_json: Json = False,
+) -> None:
     """Go back to the model before the last cutover; `cutover` goes forward again."""
     with reporting(as_json) as report:
         from crossfade.collection import Collection
 
         with Collection.open(folder) as docs:
-            docs.rollback()
+            docs.rollback(force=force)
             found = docs.status().to_dict()
         report.result({"collection": folder, **found}, f"{folder} answers with its earlier version again")
 

@@ -88,8 +88,8 @@ class Report:
 def reporting(as_json: bool) -> Iterator[Report]:
     """A command's body: errors leave as one line and an exit code, Ctrl-C as 130.
 
-    This is the outermost door, so it catches whatever comes: a user is owed a sentence, not a traceback, which
-    CROSSFADE_DEBUG=1 shows.
+    This is the outermost door, so it catches whatever comes: a user is owed a sentence. The
+    traceback is for CROSSFADE_DEBUG=1.
     """
     report = Report(as_json)
     try:

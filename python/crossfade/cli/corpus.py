@@ -60,10 +60,7 @@ def entries(root: Path | None = None) -> list[Entry]:
                 ids.add(name)
                 texts[text] = (name, question)
     counts = collections.Counter(question.casefold() for _, question in texts.values())
-    return [
-        Entry(name, text, question, counts[question.casefold()] == 1)
-        for text, (name, question) in texts.items()
-    ]
+    return [Entry(name, text, question, counts[question.casefold()] == 1) for text, (name, question) in texts.items()]
 
 
 def _sources(root: Path) -> list[Path]:

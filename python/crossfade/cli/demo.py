@@ -159,8 +159,8 @@ def _entries() -> list[corpus.Entry]:
     entries = corpus.entries()
     if len(entries) < FEWEST_DOCUMENTS:
         raise InvalidInput(
-            f"the demo needs {FEWEST_DOCUMENTS} documented functions of the standard library, found {len(entries)}; "
-            "run it with a Python that has its library's source files"
+            f"the demo reads the standard library's documentation and found {len(entries)} texts, but needs "
+            f"{FEWEST_DOCUMENTS}; run it with a Python that has its library's source files"
         )
     return entries
 

@@ -45,8 +45,8 @@ class Outcome:
         ndcg_new: Mean nDCG@10 after the cutover.
         rollback_identical: Whether a rollback gave the old rankings back, every one.
         points: Measured at fixed shares, before the cutover.
-        phases: Latency of the load before, during and after. Searches sent while quality was measured are left
-            out, since the measuring itself takes the processor.
+        phases: Latency of the load before, during and after. Searches sent while quality was measured are
+            left out, since the measuring itself takes the processor.
         docs_per_second: Re-embedded under the load, the fit included.
         seconds: Of the whole demo, fetching the models included.
     """
