@@ -187,7 +187,7 @@ class Encoder:
             block = list(texts[start : start + self._block])
             report = _shifted(progress, start)
             rows[start : start + len(block)] = checked_rows(
-                self._backend.rows(block, prefix, start, report), len(block), self._space
+                self._backend.rows(block, prefix, start, report), len(block), self._space, start
             )
         return rows
 

@@ -191,7 +191,7 @@ def parse_onnx(content: bytes) -> onnx.ModelProto:
 
 def hidden_output(model: onnx.ModelProto, wanted: str | None = None) -> str:
     """Name of the output that holds one vector a token."""
-    outputs = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.output}
+    outputs = {str(value.name): len(value.type.tensor_type.shape.dim) for value in model.graph.output}
     if wanted is not None:
         if wanted not in outputs:
             raise ModelError(f"the ONNX model has no output {wanted!r}; it has {', '.join(outputs)}")

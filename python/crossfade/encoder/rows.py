@@ -11,13 +11,14 @@ from crossfade.errors import EncodingFailed
 from crossfade.space import Space
 
 
-def checked_rows(raw: Any, count: int, space: Space) -> NDArray[np.float32]:
+def checked_rows(raw: Any, count: int, space: Space, first: int = 0) -> NDArray[np.float32]:
     """`raw` as float32 `(count, dim)`, C-contiguous, at unit length for a "cos" Space.
 
     Args:
         raw: What the model gave: an array, or a list of lists of numbers.
         count: Number of texts that went in.
         space: Says how many columns a row has.
+        first: Index of the first row, for messages.
 
     Raises:
         EncodingFailed: Count, columns or type differ, a number is not finite, or a row that needs a direction
@@ -34,16 +35,18 @@ def checked_rows(raw: Any, count: int, space: Space) -> NDArray[np.float32]:
         return np.empty((0, space.dim), dtype=np.float32)
     if wide.shape != (count, space.dim):
         raise EncodingFailed(f"expected rows of shape {(count, space.dim)}, the encoder gave {wide.shape}")
-    _require(np.all(np.isfinite(wide), axis=1), "holds NaN or infinity")
+    _require(np.all(np.isfinite(wide), axis=1), "holds NaN or infinity", first)
     if space.metric == "cos":
-        norms = np.linalg.norm(wide, axis=1, keepdims=True)
-        _require(norms[:, 0] > 0, "is zero and has no direction")
-        wide /= norms
-    rows = wide.astype(np.float32)
-    _require(np.all(np.isfinite(rows), axis=1), "does not fit into float32")
+        largest = np.max(np.abs(wide), axis=1, keepdims=True)
+        _require(largest[:, 0] > 0, "is zero and has no direction", first)
+        wide /= largest  # or the squares of very large or small numbers would overflow or vanish
+        wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        rows = wide.astype(np.float32)
+    _require(np.all(np.isfinite(rows), axis=1), "does not fit into float32", first)
     return rows
 
 
-def _require(good: Any, what: str) -> None:
+def _require(good: Any, what: str, first: int) -> None:
     if not good.all():
-        raise EncodingFailed(f"row {int(np.argmin(good))} {what}")
+        raise EncodingFailed(f"the encoder's row for text {first + int(np.argmin(good))} {what}")
