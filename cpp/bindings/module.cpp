@@ -132,6 +132,31 @@ std::vector<std::string> instruction_sets() {
     return names;
 }
 
+// Each function is defined for float and for half; the arrays' dtypes choose, since none is converted.
+template <typename T>
+void define_kernels(py::module_& module, NormalizeScale<T>* Kernels::* scale, ProjectRows<T>* Kernels::* project_rows,
+                    Rescore<T>* Kernels::* dots) {
+    using free_gil = py::call_guard<py::gil_scoped_release>;
+    module.def(
+        "normalize",
+        [scale](const Array<float>& x, Array<T>& out, std::size_t threads) { return normalize(x, out, threads, scale); },
+        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("threads"), free_gil());
+    module.def(
+        "project",
+        [project_rows](const Array<T>& x, const Array<float>& matrix, const std::optional<Array<float>>& center,
+                       const std::optional<Array<float>>& offset, bool unit, Array<float>& out, std::size_t threads) {
+            return project(x, matrix, center, offset, unit, out, threads, project_rows);
+        },
+        py::arg("x").noconvert(), py::arg("matrix").noconvert(), py::arg("center").noconvert(),
+        py::arg("offset").noconvert(), py::arg("unit"), py::arg("out").noconvert(), py::arg("threads"), free_gil());
+    module.def(
+        "rescore",
+        [dots](const Array<T>& vectors, const std::optional<Array<std::int64_t>>& rows, const Array<float>& queries,
+               Array<float>& out, std::size_t threads) { return rescore(vectors, rows, queries, out, threads, dots); },
+        py::arg("vectors").noconvert(), py::arg("rows").noconvert(), py::arg("queries").noconvert(),
+        py::arg("out").noconvert(), py::arg("threads"), free_gil());
+}
+
 }  // namespace
 }  // namespace crossfade::bindings
 
@@ -139,61 +164,13 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     namespace py = pybind11;
     using namespace crossfade;
     using namespace crossfade::bindings;
-    using free_gil = py::call_guard<py::gil_scoped_release>;
-    using Half = std::uint16_t;
 
     module.doc() = "The compiled kernels. Use crossfade.kernels, which checks what comes here.";
-
-    module.def(
-        "normalize_float",
-        [](const Array<float>& x, Array<float>& out, std::size_t threads) {
-            return normalize(x, out, threads, &Kernels::normalize_scale_float);
-        },
-        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("threads"), free_gil());
-    module.def(
-        "normalize_half",
-        [](const Array<float>& x, Array<Half>& out, std::size_t threads) {
-            return normalize(x, out, threads, &Kernels::normalize_scale_half);
-        },
-        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("threads"), free_gil());
-
-    module.def(
-        "project_float",
-        [](const Array<float>& x, const Array<float>& matrix, const std::optional<Array<float>>& center,
-           const std::optional<Array<float>>& offset, bool unit, Array<float>& out, std::size_t threads) {
-            return project(x, matrix, center, offset, unit, out, threads, &Kernels::project_float);
-        },
-        py::arg("x").noconvert(), py::arg("matrix").noconvert(), py::arg("center").noconvert(),
-        py::arg("offset").noconvert(), py::arg("unit"), py::arg("out").noconvert(), py::arg("threads"), free_gil());
-    module.def(
-        "project_half",
-        [](const Array<Half>& x, const Array<float>& matrix, const std::optional<Array<float>>& center,
-           const std::optional<Array<float>>& offset, bool unit, Array<float>& out, std::size_t threads) {
-            return project(x, matrix, center, offset, unit, out, threads, &Kernels::project_half);
-        },
-        py::arg("x").noconvert(), py::arg("matrix").noconvert(), py::arg("center").noconvert(),
-        py::arg("offset").noconvert(), py::arg("unit"), py::arg("out").noconvert(), py::arg("threads"), free_gil());
-
-    module.def(
-        "rescore_float",
-        [](const Array<float>& vectors, const std::optional<Array<std::int64_t>>& rows, const Array<float>& queries,
-           Array<float>& out, std::size_t threads) {
-            return rescore(vectors, rows, queries, out, threads, &Kernels::rescore_float);
-        },
-        py::arg("vectors").noconvert(), py::arg("rows").noconvert(), py::arg("queries").noconvert(),
-        py::arg("out").noconvert(), py::arg("threads"), free_gil());
-    module.def(
-        "rescore_half",
-        [](const Array<Half>& vectors, const std::optional<Array<std::int64_t>>& rows, const Array<float>& queries,
-           Array<float>& out, std::size_t threads) {
-            return rescore(vectors, rows, queries, out, threads, &Kernels::rescore_half);
-        },
-        py::arg("vectors").noconvert(), py::arg("rows").noconvert(), py::arg("queries").noconvert(),
-        py::arg("out").noconvert(), py::arg("threads"), free_gil());
-
+    define_kernels<float>(module, &Kernels::normalize_scale_float, &Kernels::project_float, &Kernels::rescore_float);
+    define_kernels<std::uint16_t>(module, &Kernels::normalize_scale_half, &Kernels::project_half, &Kernels::rescore_half);
     module.def("merge_topk", &merge, py::arg("keys").noconvert(), py::arg("scores").noconvert(),
-               py::arg("out_keys").noconvert(), py::arg("out_scores").noconvert(), free_gil());
-
+               py::arg("out_keys").noconvert(), py::arg("out_scores").noconvert(),
+               py::call_guard<py::gil_scoped_release>());
     module.def("instruction_set", [] { return std::string(active_kernels().name); });
     module.def("instruction_sets", &instruction_sets);
     module.def("force_instruction_set", [](const std::string& name) { return force_kernels(name.c_str()); }, py::arg("name"));

@@ -21,8 +21,7 @@ def typed(array: Any, name: str, *dtypes: type[np.generic]) -> npt.NDArray[Any]:
         )
     if array.dtype not in [np.dtype(dtype) for dtype in dtypes]:
         raise InvalidInput(
-            f"{name} must be {wanted}, got {array.dtype}; "
-            f"convert it with {name}.astype(np.{dtypes[-1].__name__})"
+            f"{name} must be {wanted}, got {array.dtype}; convert it with {name}.astype(np.{dtypes[-1].__name__})"
         )
     if not array.flags.aligned:
         raise InvalidInput(f"{name} must be aligned in memory to its elements, and isn't; use {name}.copy()")

@@ -7,16 +7,13 @@ The functions stand in the order of cpp/bindings/module.cpp.
 import numpy as np
 import numpy.typing as npt
 
-def normalize_float(
-    x: npt.NDArray[np.float32], out: npt.NDArray[np.float32], threads: int
-) -> tuple[int, int]:
+_FloatOrHalf = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+
+def normalize(x: npt.NDArray[np.float32], out: _FloatOrHalf, threads: int) -> tuple[int, int]:
     """Number of bad rows and the index of the first; `out` is written only where there are none."""
 
-def normalize_half(x: npt.NDArray[np.float32], out: npt.NDArray[np.uint16], threads: int) -> tuple[int, int]:
-    """Number of bad rows and the index of the first; `out` is written only where there are none."""
-
-def project_float(
-    x: npt.NDArray[np.float32],
+def project(
+    x: _FloatOrHalf,
     matrix: npt.NDArray[np.float32],
     center: npt.NDArray[np.float32] | None,
     offset: npt.NDArray[np.float32] | None,
@@ -26,28 +23,8 @@ def project_float(
 ) -> tuple[int, int]:
     """Number of bad rows and the index of the first; their places in `out` are unspecified."""
 
-def project_half(
-    x: npt.NDArray[np.uint16],
-    matrix: npt.NDArray[np.float32],
-    center: npt.NDArray[np.float32] | None,
-    offset: npt.NDArray[np.float32] | None,
-    unit: bool,
-    out: npt.NDArray[np.float32],
-    threads: int,
-) -> tuple[int, int]:
-    """Number of bad rows and the index of the first; their places in `out` are unspecified."""
-
-def rescore_float(
-    vectors: npt.NDArray[np.float32],
-    rows: npt.NDArray[np.int64] | None,
-    queries: npt.NDArray[np.float32],
-    out: npt.NDArray[np.float32],
-    threads: int,
-) -> int:
-    """-1, or the place in `rows` of the first index outside `vectors` (then nothing was written)."""
-
-def rescore_half(
-    vectors: npt.NDArray[np.uint16],
+def rescore(
+    vectors: _FloatOrHalf,
     rows: npt.NDArray[np.int64] | None,
     queries: npt.NDArray[np.float32],
     out: npt.NDArray[np.float32],

@@ -43,9 +43,7 @@ class CovarianceState:
         return self.comoment / self.count
 
 
-def covariance(
-    x: FloatRows, y: FloatRows | None = None, state: CovarianceState | None = None
-) -> CovarianceState:
+def covariance(x: FloatRows, y: FloatRows | None = None, state: CovarianceState | None = None) -> CovarianceState:
     """Take more rows into the means and the (cross-)covariance, in float64.
 
     Blocks are combined by the update of Chan, Golub and LeVeque (1979), so their number hardly matters.

@@ -46,9 +46,7 @@ def instruction_set() -> str:
 @overload
 def normalize(x: Float32Array, out: None = None, *, dtype: None = None, threads: int = 1) -> Float32Array: ...
 @overload
-def normalize(
-    x: Float32Array, out: None = None, *, dtype: type[Unit], threads: int = 1
-) -> npt.NDArray[Unit]: ...
+def normalize(x: Float32Array, out: None = None, *, dtype: type[Unit], threads: int = 1) -> npt.NDArray[Unit]: ...
 @overload
 def normalize(
     x: Float32Array, out: npt.NDArray[Unit], *, dtype: type[Unit] | None = None, threads: int = 1
@@ -82,10 +80,7 @@ def normalize(
     result = output_of(out, x.shape, dtype, x, in_place=True)
     result_rows = result.reshape(rows.shape)
     threads = count_of(threads, "threads", _MAX_THREADS)
-    if dtype == np.float16:
-        bad, first = _core.normalize_half(rows, result_rows.view(np.uint16), threads)
-    else:
-        bad, first = _core.normalize_float(rows, result_rows, threads)
+    bad, first = _core.normalize(rows, _storage(result_rows), threads)
     if bad:
         raise InvalidInput(
             f"every row of x must be finite and not all zeros, but {bad} of {len(rows)} can't be scaled to "
@@ -131,25 +126,13 @@ def project(
         [0.0, 1.0]
     """
     rows = rows_of(x, "x", np.float16, np.float32)
-    d_in, d_out = matrix_of(matrix, "matrix", np.float32).shape
-    if rows.shape[1] != d_in:
-        raise InvalidInput(
-            f"x must have as many columns as matrix has rows, got {x.shape} and {matrix.shape}; "
-            "is this the matrix for these vectors, and not its transpose?"
-        )
-    for vector, name, size in ((center, "center", d_in), (offset, "offset", d_out)):
-        if vector is not None:
-            vector_of(vector, name, np.float32, size)
+    _require_map(rows.shape[1], matrix, center, offset)
     if precision != "float32":
         raise InvalidInput(f"precision must be 'float32', got {precision!r}")
-    result = output_of(out, (*x.shape[:-1], d_out), np.float32, x, matrix, center, offset)
-    result_rows = result.reshape(len(rows), d_out)
+    result = output_of(out, (*x.shape[:-1], matrix.shape[1]), np.float32, x, matrix, center, offset)
+    result_rows = result.reshape(len(rows), matrix.shape[1])
     threads = count_of(threads, "threads", _MAX_THREADS)
-    if rows.dtype == np.float16:
-        half = rows.view(np.uint16)
-        bad, first = _core.project_half(half, matrix, center, offset, normalize, result_rows, threads)
-    else:
-        bad, first = _core.project_float(rows, matrix, center, offset, normalize, result_rows, threads)
+    bad, first = _core.project(_storage(rows), matrix, center, offset, normalize, result_rows, threads)
     if bad:
         fault = "holds NaN or infinity, or is all zeros" if normalize else "holds NaN or infinity"
         raise InvalidInput(
@@ -157,6 +140,18 @@ def project(
             f"the first is row {first}; remove or replace them"
         )
     return result
+
+
+def _require_map(columns: int, matrix: Float32Array, center: Float32Array | None, offset: Float32Array | None) -> None:
+    d_in, d_out = matrix_of(matrix, "matrix", np.float32).shape
+    if columns != d_in:
+        raise InvalidInput(
+            f"matrix must have a row for each of the {columns} columns of x, got the shape {matrix.shape}; "
+            "is it the matrix for these vectors, and not its transpose?"
+        )
+    for vector, name, size in ((center, "center", d_in), (offset, "offset", d_out)):
+        if vector is not None:
+            vector_of(vector, name, np.float32, size)
 
 
 def merge_topk(
@@ -192,9 +187,7 @@ def merge_topk(
     if not (keys.flags.c_contiguous and scores.flags.c_contiguous):
         raise InvalidInput("keys and scores must be C-contiguous; use np.ascontiguousarray")
     if np.isnan(scores).any():
-        raise InvalidInput(
-            f"scores must not be NaN, got {int(np.isnan(scores).sum())}; give padding the score -inf"
-        )
+        raise InvalidInput(f"scores must not be NaN, got {int(np.isnan(scores).sum())}; give padding the score -inf")
     places = count_of(k, "k", 2**31 - 1)
     queries = keys.shape[:-2]
     flat = (queries[0] if queries else 1, keys.shape[-2] * keys.shape[-1])
@@ -237,26 +230,24 @@ def rescore(
         vector_of(rows, "rows", np.int64)
     scores = np.empty((len(queries), n if rows is None else len(rows)), np.float32)
     threads = count_of(threads, "threads", _MAX_THREADS)
-    if stored.dtype == np.float16:
-        misplaced = _core.rescore_half(stored.view(np.uint16), rows, queries, scores, threads)
-    else:
-        misplaced = _core.rescore_float(stored, rows, queries, scores, threads)
+    misplaced = _core.rescore(_storage(stored), rows, queries, scores, threads)
     if misplaced >= 0 and rows is not None:
         raise InvalidInput(f"rows must be between 0 and {n - 1}, got {rows[misplaced]} at {misplaced}")
     if not np.isfinite(scores).all():
         place = int(np.argwhere(~np.isfinite(scores))[0, 1])
-        raise InvalidInput(
-            f"vectors and query must be finite and not huge, but the score at {place} isn't finite"
-        )
+        raise InvalidInput(f"vectors and query must be finite and not huge, but the score at {place} isn't finite")
     return scores.reshape(*query.shape[:-1], scores.shape[1])
+
+
+def _storage(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same memory as the module takes it: half precision as uint16."""
+    return rows.view(np.uint16) if rows.dtype == np.float16 else rows
 
 
 def _choose_instruction_set(name: str | None) -> None:
     if name is not None and not _core.force_instruction_set(name):
         available = ", ".join(_core.instruction_sets())
-        raise InvalidInput(
-            f"CROSSFADE_SIMD must be one of {available} on this machine, got {name!r}; or unset it"
-        )
+        raise InvalidInput(f"CROSSFADE_SIMD must be one of {available} on this machine, got {name!r}; or unset it")
 
 
 _choose_instruction_set(os.environ.get("CROSSFADE_SIMD"))
