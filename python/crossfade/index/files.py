@@ -24,9 +24,7 @@ def new_id() -> str:
 def require_id(file_id: str) -> str:
     """Return `file_id`, or raise InvalidInput unless it is a name that `new_id` could have made."""
     if _ID.fullmatch(file_id) is None:
-        raise InvalidInput(
-            f"a file's id must be eight hexadecimal digits, got {file_id!r}; take one from new_id()"
-        )
+        raise InvalidInput(f"a file's id must be eight hexadecimal digits, got {file_id!r}; take one from new_id()")
     return file_id
 
 
@@ -36,14 +34,10 @@ def storage(doing: str, path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DamagedFile(
-            f"{path} should exist and does not; rebuild it or restore it from a backup"
-        ) from error
+        raise DamagedFile(f"{path} should exist and does not; rebuild it or restore it from a backup") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StorageFailed(
-            f"could not {doing} {path}: {reason}; free space or mend the disk, then reopen"
-        ) from error
+        raise StorageFailed(f"could not {doing} {path}: {reason}; free space or mend the disk, then reopen") from error
 
 
 @contextlib.contextmanager

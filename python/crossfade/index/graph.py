@@ -48,9 +48,7 @@ def add(graph: Index, keys: Keys, rows: Rows, threads: int) -> None:
     try:
         graph.add(keys, np.ascontiguousarray(rows), copy=True, threads=threads)
     except _ERRORS as error:
-        raise StorageFailed(
-            f"usearch could not add {len(rows)} rows: {error}; free memory and try again"
-        ) from error
+        raise StorageFailed(f"usearch could not add {len(rows)} rows: {error}; free memory and try again") from error
 
 
 def serialize(graph: Index) -> bytes:
@@ -63,9 +61,7 @@ def serialize(graph: Index) -> bytes:
         content = graph.save()
         expected = graph.serialized_length
     except _ERRORS as error:
-        raise StorageFailed(
-            f"usearch could not serialise a graph: {error}; free memory and try again"
-        ) from error
+        raise StorageFailed(f"usearch could not serialise a graph: {error}; free memory and try again") from error
     if content is None or len(content) != expected:
         raise StorageFailed(f"usearch did not give the {expected} bytes of a file it announced; try again")
     return content
@@ -96,9 +92,7 @@ def view(path: Path, rows: int, dim: int) -> Index:
     return graph
 
 
-def search(
-    graph: Index, path: Path, queries: NDArray[np.float32], count: int
-) -> tuple[Keys, NDArray[np.float32]]:
+def search(graph: Index, path: Path, queries: NDArray[np.float32], count: int) -> tuple[Keys, NDArray[np.float32]]:
     """The approximate nearest rows of each query.
 
     Args:

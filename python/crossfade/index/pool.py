@@ -55,9 +55,7 @@ class SegmentPool:
         StorageFailed: The operating system could not read.
     """
 
-    def __init__(
-        self, folder: str | Path, info: SegmentInfo, dim: int, *, handles: int, verified: Verified
-    ) -> None:
+    def __init__(self, folder: str | Path, info: SegmentInfo, dim: int, *, handles: int, verified: Verified) -> None:
         if handles < 1:
             raise InvalidInput(f"a pool needs at least one handle, got {handles}")
         self._path = segment_path(folder, info.name)
@@ -89,9 +87,7 @@ class SegmentPool:
             CollectionClosed: The pool is closed.
         """
         if queries.dtype != np.float32 or queries.ndim != 2 or queries.shape[1] != self._dim:
-            raise InvalidInput(
-                f"queries must be float32 (q, {self._dim}), got {queries.dtype} {queries.shape}"
-            )
+            raise InvalidInput(f"queries must be float32 (q, {self._dim}), got {queries.dtype} {queries.shape}")
         if count < 1:
             raise InvalidInput(f"count must be at least 1, got {count}")
         keys = np.full((len(queries), count), NO_KEY, dtype=np.uint64)

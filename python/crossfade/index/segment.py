@@ -120,16 +120,12 @@ def _probe(path: Path, keys: Keys, rows: Rows) -> None:
     as_good = scores[:, 0] >= np.einsum("nd,nd->n", queries, queries) * np.float32(0.999)
     found = int((itself | as_good).sum())
     if found < _PROBES_FOUND * len(sample):
-        raise StorageFailed(
-            f"only {found} of {len(sample)} rows of a new segment were found again; build it again"
-        )
+        raise StorageFailed(f"only {found} of {len(sample)} rows of a new segment were found again; build it again")
 
 
 def _require_rows(keys: Keys, rows: Rows) -> None:
     if rows.dtype != np.float16 or rows.ndim != 2 or len(rows) == 0:
-        raise InvalidInput(
-            f"rows must be float16 (n, dim) with n of at least 1, got {rows.dtype} {rows.shape}"
-        )
+        raise InvalidInput(f"rows must be float16 (n, dim) with n of at least 1, got {rows.dtype} {rows.shape}")
     require_keys(keys, len(rows))
     if not np.isfinite(rows).all():
         raise InvalidInput("rows must be finite: one NaN spoils the graph for all; verify the vector file")

@@ -147,9 +147,7 @@ class VectorFile:
         """
         known = self._extent
         if extent.rows < known.rows or extent.block_bytes < known.block_bytes:
-            raise InvalidInput(
-                f"{self._pair.blocks}: the extent can't shrink from {known} to {extent}; reopen"
-            )
+            raise InvalidInput(f"{self._pair.blocks}: the extent can't shrink from {known} to {extent}; reopen")
         self._pair.require_sizes(extent)
         new = list(self._blocks(known, extent))
         rows = known.rows + sum(len(block.keys) for block in new)

@@ -25,7 +25,9 @@ _DEEPEST = 4_096
 # Graphs compare with the query rounded to float16, so that the last places may be swapped with the next ones.
 _SPARE = 16
 _WIDEN = 4
+# These two bound the memory of a call, to 50 MB where a tail is as long as it gets.
 _ROWS_AT_ONCE = 16_384
+_QUERIES_AT_ONCE = 256
 
 
 class VersionIndex:
@@ -90,22 +92,15 @@ class VersionIndex:
         queries = self._require_queries(queries)
         if count < 1:
             raise InvalidInput(f"count must be at least 1, got {count}")
-        depth = count + _SPARE
-        if allowed is not None:
-            left = self._left(dead, allowed)
-            if len(left) <= EXACT_ROWS:
-                return self._exact(queries, count, left)
-            depth = depth * len(self) // len(left) + 1
-        proposals = [
-            self._search(segment, queries, depth, count, dead, allowed) for segment in self._segments
+        parts = [
+            self._candidates(queries[start : start + _QUERIES_AT_ONCE], count, dead, allowed)
+            for start in range(0, len(queries), _QUERIES_AT_ONCE)
         ]
-        parts = [self._score(queries, keys) for keys, _ in proposals]
-        parts += [self._scan(queries, count, part, dead, allowed) for part in self._tail]
-        keys, scores = _merge(len(queries), count, parts)
-        short = np.flatnonzero(np.any([gave_up for _, gave_up in proposals], axis=0)) if proposals else ()
-        if len(short):
-            keys[short], scores[short] = self._exact(queries[short], count, self._left(dead, allowed))
-        return keys, scores
+        empty = np.empty((0, count), dtype=np.uint64), np.empty((0, count), dtype=np.float32)
+        return (
+            np.concatenate([empty[0], *(keys for keys, _ in parts)]),
+            np.concatenate([empty[1], *(scores for _, scores in parts)]),
+        )
 
     def scores(self, keys: Keys, query: Scores) -> Scores:
         """Exact scores of the rows of `keys`.
@@ -158,16 +153,27 @@ class VersionIndex:
             if len(places):
                 yield places, rows, at[places]
 
+    def _candidates(self, queries: Scores, count: int, dead: Mask | None, allowed: Mask | None) -> tuple[Keys, Scores]:
+        depth = count + _SPARE
+        if allowed is not None:
+            left = int(np.count_nonzero(allowed))
+            if left <= EXACT_ROWS:
+                return self._exact(queries, count, _these(np.flatnonzero(allowed).astype(np.uint64), dead))
+            depth = depth * len(allowed) // left + 1
+        proposals = [self._search(segment, queries, depth, count, dead, allowed) for segment in self._segments]
+        parts = [self._score(queries, keys) for keys, _ in proposals]
+        parts += [self._scan(queries, part, dead, allowed) for part in self._tail]
+        keys, scores = _merge(len(queries), count, parts)
+        short = np.zeros(len(queries), dtype=np.bool_)
+        for _, gave_up in proposals:
+            short |= gave_up
+        if short.any():
+            keys[short], scores[short] = self._exact(queries[short], count, self._left(dead, allowed))
+        return keys, scores
+
     def _left(self, dead: Mask | None, allowed: Mask | None) -> Keys:
-        if allowed is None:
-            every = [
-                self._locations.keys(RowRange(number, 0, len(rows))) for number, rows in self._rows.items()
-            ]
-            keys = np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *every]))
-        else:
-            keys = np.flatnonzero(allowed).astype(np.uint64)
-            keys = keys[self.has(keys)]
-        return keys[_admitted(keys, dead, allowed)]
+        every = [self._locations.keys(RowRange(number, 0, len(rows))) for number, rows in self._rows.items()]
+        return _these(np.concatenate(every), dead, allowed)
 
     def _search(
         self,
@@ -188,9 +194,7 @@ class VersionIndex:
             # A stable sort moves what is kept to the front and keeps its order.
             front = np.argsort(~keep, axis=1, kind="stable")[:, :width]
             kept = np.take_along_axis(keep, front, axis=1)
-            proposed[short, : front.shape[1]] = np.where(
-                kept, np.take_along_axis(keys, front, axis=1), NO_KEY
-            )
+            proposed[short, : front.shape[1]] = np.where(kept, np.take_along_axis(keys, front, axis=1), NO_KEY)
             short[short] = (keep.sum(axis=1) < count) & (depth < segment.info.rows)
             depth *= _WIDEN
         return proposed, short
@@ -200,9 +204,7 @@ class VersionIndex:
         absent = np.isnan(scores)
         return np.where(absent, np.uint64(NO_KEY), proposed), np.where(absent, np.float32(-np.inf), scores)
 
-    def _scan(
-        self, queries: Scores, count: int, part: RowRange, dead: Mask | None, allowed: Mask | None
-    ) -> tuple[Keys, Scores]:
+    def _scan(self, queries: Scores, part: RowRange, dead: Mask | None, allowed: Mask | None) -> tuple[Keys, Scores]:
         rows = self._rows[part.file_no]
         keys = self._locations.keys(part._replace(stop=min(part.stop, len(rows))))
         at = part.start + np.flatnonzero(_admitted(keys, dead, allowed))
@@ -213,15 +215,15 @@ class VersionIndex:
         parts = []
         for start in range(0, len(keys), _ROWS_AT_ONCE):
             part = keys[start : start + _ROWS_AT_ONCE]
-            scored = np.tile(part, (len(queries), 1)), self.scores(part, queries)
+            scores = self.scores(part, queries)
+            present = ~np.isnan(scores).any(axis=0)
+            scored = np.tile(part[present], (len(queries), 1)), np.ascontiguousarray(scores[:, present])
             parts.append(_merge(len(queries), count, [scored]))
         return _merge(len(queries), count, parts)
 
     def _require_queries(self, queries: Scores) -> Scores:
         if queries.dtype != np.float32 or queries.ndim != 2 or queries.shape[1] != self.dim:
-            raise InvalidInput(
-                f"queries must be float32 (q, {self.dim}), got {queries.dtype} {queries.shape}"
-            )
+            raise InvalidInput(f"queries must be float32 (q, {self.dim}), got {queries.dtype} {queries.shape}")
         if not np.isfinite(queries).all():
             raise InvalidInput("queries must be finite; check the encoder's output")
         return np.ascontiguousarray(queries)
@@ -236,6 +238,10 @@ def _admitted(keys: Keys, dead: Mask | None, allowed: Mask | None) -> Mask:
     return admitted
 
 
+def _these(keys: Keys, dead: Mask | None, allowed: Mask | None = None) -> Keys:
+    return keys[_admitted(keys, dead, allowed)]
+
+
 def _at(mask: Mask, keys: Keys) -> Mask:
     if len(mask) == 0:
         return np.zeros(keys.shape, dtype=np.bool_)
@@ -246,7 +252,5 @@ def _at(mask: Mask, keys: Keys) -> Mask:
 
 def _merge(queries: int, count: int, parts: Sequence[tuple[Keys, Scores]]) -> tuple[Keys, Scores]:
     keys = np.concatenate([np.empty((queries, 0), dtype=np.uint64), *(keys for keys, _ in parts)], axis=1)
-    scores = np.concatenate(
-        [np.empty((queries, 0), dtype=np.float32), *(scores for _, scores in parts)], axis=1
-    )
+    scores = np.concatenate([np.empty((queries, 0), dtype=np.float32), *(scores for _, scores in parts)], axis=1)
     return merge_topk(keys[:, np.newaxis], scores[:, np.newaxis], count)

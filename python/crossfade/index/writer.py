@@ -159,9 +159,7 @@ class VectorWriter:
             CollectionClosed: The writer is closed.
         """
         self._require_usable()
-        if not (
-            0 <= extent.rows <= self._extent.rows and 0 <= extent.block_bytes <= self._extent.block_bytes
-        ):
+        if not (0 <= extent.rows <= self._extent.rows and 0 <= extent.block_bytes <= self._extent.block_bytes):
             raise InvalidInput(f"can only rewind to an earlier extent than {self._extent}, got {extent}")
         self._failed = True
         _cut(self._pair, self._rows_file, self._blocks_file, extent)
@@ -188,9 +186,7 @@ class VectorWriter:
         if self._closed:
             raise CollectionClosed(f"the writer of {self._pair.rows} is closed; open the file again")
         if self._failed:
-            raise StorageFailed(
-                f"an earlier write to {self._pair.rows} failed; close its writer and open it again"
-            )
+            raise StorageFailed(f"an earlier write to {self._pair.rows} failed; close its writer and open it again")
 
 
 def is_owned(folder: str | Path, file_id: str) -> bool:
@@ -227,8 +223,7 @@ def _require_block(
     blocks.require_keys(keys, len(rows))
     if text_hashes.dtype != np.uint8 or text_hashes.shape != (len(rows), blocks.HASH_BYTES):
         raise InvalidInput(
-            f"text_hashes must be uint8 ({len(rows)}, {blocks.HASH_BYTES}), got {text_hashes.dtype} "
-            f"{text_hashes.shape}"
+            f"text_hashes must be uint8 ({len(rows)}, {blocks.HASH_BYTES}), got {text_hashes.dtype} {text_hashes.shape}"
         )
     # Not "greater than": NaN must fail too.
     bad = np.flatnonzero(~(np.abs(rows) <= FLOAT16_MAX).all(axis=1))
