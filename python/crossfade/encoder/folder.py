@@ -105,10 +105,13 @@ def read_folder(folder: Path) -> tuple[Space, str]:
     prompts = extra.get("prompts") or {}
     positions = config.get("max_position_embeddings") or DEFAULT_MAX_TOKENS
     modules = (folder / "modules.json").read_text("utf-8") if (folder / "modules.json").is_file() else ""
+    dim = (
+        BertConfig.parse((folder / "config.json").read_bytes()).hidden if graph == "bert" else _onnx_dim(folder, config)
+    )
     try:
         space = Space(
             model=folder.name or "model",
-            dim=config.get("hidden_size") or _onnx_dim(folder),
+            dim=dim,
             metric="dot" if extra.get("similarity_fn_name") == "dot" else "cos",
             normalized=".Normalize" in modules if modules else True,
             pooling=_pooling(_settings(folder / "1_Pooling" / "config.json")),
@@ -138,14 +141,14 @@ def _pooling(settings: dict[str, Any]) -> str:
     return pooling
 
 
-def _onnx_dim(folder: Path) -> int:
+def _onnx_dim(folder: Path, config: dict[str, Any]) -> int:
     model = parse_onnx((folder / "model.onnx").read_bytes())
     name = hidden_output(model)
     shape = next(value for value in model.graph.output if value.name == name).type.tensor_type.shape
-    dim = int(shape.dim[-1].dim_value)
-    if dim == 0:
+    dim = shape.dim[-1].dim_value or config.get("hidden_size")
+    if not dim:
         raise ModelError(f"{folder / 'model.onnx'} doesn't say its columns; put the model's config.json beside it")
-    return dim
+    return int(dim)
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -51,10 +51,10 @@ class GraphBuilder:
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         """Store `value` as an initialiser."""
         if value.dtype == np.float32 and value.size >= MIN_OUTSIDE:
-            self.weights[name] = np.ascontiguousarray(value, dtype=np.float32)
+            self.weights[name] = np.asarray(value, dtype=np.float32, order="C")
             self.initializers.append(_placeholder(name, value.shape, value.nbytes))
         else:
-            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+            self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def node(self, operator: str, inputs: Sequence[str], output: str, *, domain: str = "", **attributes: Any) -> str:
@@ -171,7 +171,7 @@ def onnx_graph(model: onnx.ModelProto, space: Space, hidden: str) -> Graph:
     used = {source for node in graph.nodes for source in node.input}
     for tensor in model.graph.initializer:
         if tensor.name in used and tensor.data_type == TensorProto.FLOAT:
-            graph.constant(tensor.name, numpy_helper.to_array(tensor))
+            graph.constant(tensor.name, _values(tensor))
         elif tensor.name in used:
             graph.initializers.append(tensor)
     _finish(graph, hidden, space)
@@ -187,6 +187,13 @@ def parse_onnx(content: bytes) -> onnx.ModelProto:
     if not model.graph.node:
         raise ModelDamaged("the ONNX model is empty; fetch it again")
     return model
+
+
+def _values(tensor: onnx.TensorProto) -> NDArray[np.generic]:
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError) as error:
+        raise ModelDamaged(f"weights {tensor.name!r} of the ONNX model don't have the shape they claim") from error
 
 
 def hidden_output(model: onnx.ModelProto, wanted: str | None = None) -> str:

@@ -1,0 +1,394 @@
+"""Encoders made of small random models: what enters a Space, how files are read, what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.numpy
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from crossfade.encoder import Encoder
+from crossfade.errors import InvalidInput, ModelDamaged, ModelError, UnknownModel
+
+Weights = dict[str, NDArray[np.float32]]
+CONTENT = "alpha beta gamma delta epsilon query document : zeta eta theta"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *CONTENT.split()]
+HIDDEN, LAYERS, WIDE, POSITIONS = 32, 2, 64, 40
+CONFIG: dict[str, Any] = {
+    "model_type": "bert",
+    "hidden_act": "gelu",
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "intermediate_size": WIDE,
+    "max_position_embeddings": POSITIONS,
+    "vocab_size": len(WORDS),
+    "layer_norm_eps": 1e-12,
+}
+
+
+def random_weights(seed: int = 0) -> Weights:
+    """Weights of a BERT encoder of two layers and 32 dimensions, with a pooler that isn't used."""
+    generator = np.random.default_rng(seed)
+    linear = {
+        "attention.self.query": (HIDDEN, HIDDEN),
+        "attention.self.key": (HIDDEN, HIDDEN),
+        "attention.self.value": (HIDDEN, HIDDEN),
+        "attention.output.dense": (HIDDEN, HIDDEN),
+        "intermediate.dense": (WIDE, HIDDEN),
+        "output.dense": (HIDDEN, WIDE),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (len(WORDS), HIDDEN),
+        "embeddings.position_embeddings.weight": (POSITIONS, HIDDEN),
+        "embeddings.token_type_embeddings.weight": (2, HIDDEN),
+        "embeddings.LayerNorm.weight": (HIDDEN,),
+        "embeddings.LayerNorm.bias": (HIDDEN,),
+        "pooler.dense.weight": (HIDDEN, HIDDEN),
+    }
+    for layer in range(LAYERS):
+        for name, shape in linear.items():
+            shapes[f"encoder.layer.{layer}.{name}.weight"] = shape
+            shapes[f"encoder.layer.{layer}.{name}.bias"] = shape[:1]
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+            shapes[f"encoder.layer.{layer}.{name}.weight"] = (HIDDEN,)
+            shapes[f"encoder.layer.{layer}.{name}.bias"] = (HIDDEN,)
+    return {name: generator.standard_normal(shape, dtype=np.float32) * 0.3 for name, shape in shapes.items()}
+
+
+def word_tokenizer() -> tokenizers.Tokenizer:
+    """One token a word, with the padding and truncation that shipped files ask for."""
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: i for i, word in enumerate(WORDS)}, "[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.post_processor = tokenizers.processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
+    made.enable_padding(length=16)
+    made.enable_truncation(4)
+    return made
+
+
+def write_bert(
+    folder: Path, weights: Weights | None = None, config: dict[str, Any] | None = None, **settings: Any
+) -> Path:
+    """A folder with a model; `settings` are further JSON files by name without ".json"."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save(weights or random_weights()))
+    (folder / "config.json").write_text(json.dumps(config or CONFIG))
+    (folder / "tokenizer.json").write_text(word_tokenizer().to_str())
+    for name, value in settings.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    return folder
+
+
+def write_pooling(folder: Path, mode: str) -> None:
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{mode}": True}))
+
+
+def write_onnx(folder: Path, *, token_types: bool = False, outputs: int = 1) -> Path:
+    """A folder with an ONNX model whose hidden states are the embeddings of the words."""
+    folder.mkdir(parents=True)
+    table = np.random.default_rng(7).standard_normal((len(WORDS), 8)).astype(np.float32)
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if token_types else [])]
+    nodes = [helper.make_node("Gather", ["table", "input_ids"], ["words"])]
+    if token_types:
+        nodes.append(helper.make_node("Gather", ["table", "token_type_ids"], ["types"]))
+        nodes.append(helper.make_node("Add", ["words", "types"], ["hidden"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["words"], ["hidden"]))
+    nodes.extend(helper.make_node("Identity", ["hidden"], [f"hidden{i}"]) for i in range(1, outputs))
+    graph = helper.make_graph(
+        nodes,
+        "words",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "t"]) for name in names],
+        [helper.make_tensor_value_info(f"hidden{i or ''}", TensorProto.FLOAT, ["b", "t", 8]) for i in range(outputs)],
+        [onnx.numpy_helper.from_array(table, "table")],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx"
+    )
+    (folder / "tokenizer.json").write_text(word_tokenizer().to_str())
+    return folder
+
+
+def reference_rows(weights: Weights, ids: list[int]) -> NDArray[np.float64]:
+    """Hidden states of one text by the formulas of the paper, float64 `(tokens, 32)`."""
+    w = {name: value.astype(np.float64) for name, value in weights.items()}
+    erf = np.vectorize(math.erf)
+
+    def norm(x: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+        centred = x - x.mean(axis=1, keepdims=True)
+        unit = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-12)
+        return np.asarray(unit * w[f"{name}.weight"] + w[f"{name}.bias"])
+
+    def linear(x: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+        return np.asarray(x @ w[f"{name}.weight"].T + w[f"{name}.bias"])
+
+    x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.position_embeddings.weight"][: len(ids)]
+    x = norm(x + w["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
+    for layer in range(LAYERS):
+        p = f"encoder.layer.{layer}"
+        q, k, v = (
+            linear(x, f"{p}.attention.self.{part}").reshape(len(ids), 4, 8) for part in ("query", "key", "value")
+        )
+        weight = np.exp(np.einsum("qhd,khd->hqk", q, k) / np.sqrt(8))
+        weight /= weight.sum(axis=2, keepdims=True)
+        context = np.einsum("hqk,khd->qhd", weight, v).reshape(len(ids), HIDDEN)
+        x = norm(x + linear(context, f"{p}.attention.output.dense"), f"{p}.attention.output.LayerNorm")
+        wide = linear(x, f"{p}.intermediate.dense")
+        x = norm(x + linear(wide * (1 + erf(wide / np.sqrt(2))) / 2, f"{p}.output.dense"), f"{p}.output.LayerNorm")
+    return x
+
+
+POOLERS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "mean": lambda hidden: np.asarray(hidden.mean(axis=0)),
+    "cls": lambda hidden: hidden[0],
+    "max": lambda hidden: np.asarray(hidden.max(axis=0)),
+}
+
+
+@pytest.mark.parametrize("pooling", list(POOLERS))
+def test_graph_computes_the_published_formulas(tmp_path: Path, pooling: str) -> None:
+    """A graph built from safetensors gives what a plain float64 BERT gives, for every pooling, padded or not."""
+    weights = random_weights()
+    folder = write_bert(tmp_path / "m", weights)
+    write_pooling(folder, "cls_token" if pooling == "cls" else f"{pooling}_tokens")
+    encoder = Encoder.load(folder)
+    rows = encoder.encode(["alpha beta", "gamma", "delta epsilon zeta eta theta alpha"])
+    for row, ids in zip(rows, [[2, 4, 5, 3], [2, 6, 3], [2, 7, 8, 12, 13, 14, 4, 3]], strict=True):
+        expected = POOLERS[pooling](reference_rows(weights, ids))
+        np.testing.assert_allclose(row, expected / np.linalg.norm(expected), atol=2e-6)
+
+
+def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
+    """float16 weights load, and give nearly the rows of float32."""
+    weights = random_weights()
+    halves = {name: value.astype(np.float16) for name, value in weights.items()}
+    wide = Encoder.load(write_bert(tmp_path / "a", weights)).encode(["alpha beta gamma"])
+    folder = write_bert(tmp_path / "b")
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save(halves))
+    np.testing.assert_allclose(Encoder.load(folder).encode(["alpha beta gamma"]), wide, atol=5e-3)
+
+
+def test_equal_weights_are_one_space_whatever_they_are_called(tmp_path: Path) -> None:
+    """Folder name, order and metadata of the weights, an unused tensor and the tokenizer's padding do not matter."""
+    weights = random_weights()
+    first = Encoder.load(write_bert(tmp_path / "first", weights))
+    folder = write_bert(tmp_path / "second")
+    shuffled = {f"bert.{name}": weights[name] for name in reversed(weights) if not name.startswith("pooler")}
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save(shuffled, metadata={"format": "pt"}))
+    plain = word_tokenizer()
+    plain.no_padding()
+    (folder / "tokenizer.json").write_text(plain.to_str(pretty=True))
+    second = Encoder.load(folder)
+    assert second.space.fingerprint == first.space.fingerprint
+    assert second.space.model != first.space.model
+    np.testing.assert_array_equal(first.encode(["alpha beta"]), second.encode(["alpha beta"]))
+
+
+def _one_weight(folder: Path) -> None:
+    weights = random_weights()
+    weights["encoder.layer.1.output.dense.weight"][3, 5] += 1e-6
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save(weights))
+
+
+def _heads(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"num_attention_heads": 8}))
+
+
+def _epsilon(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"layer_norm_eps": 1e-5}))
+
+
+def _tokenizer(folder: Path) -> None:
+    other = word_tokenizer()
+    other.normalizer = tokenizers.normalizers.Lowercase()
+    (folder / "tokenizer.json").write_text(other.to_str())
+
+
+def _max_tokens(folder: Path) -> None:
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 20}))
+
+
+def _query_prefix(folder: Path) -> None:
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "query : "}}))
+
+
+def _document_prefix(folder: Path) -> None:
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"document": "document : "}}))
+
+
+def _metric(folder: Path) -> None:
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"similarity_fn_name": "dot"}))
+
+
+def _normalized(folder: Path) -> None:
+    (folder / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Transformer"}]))
+
+
+CHANGES = [
+    _one_weight,
+    _heads,
+    _epsilon,
+    _tokenizer,
+    _max_tokens,
+    _query_prefix,
+    _document_prefix,
+    _metric,
+    _normalized,
+]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, lambda folder: write_pooling(folder, "cls_token")])
+def test_what_changes_vectors_changes_the_space(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    """One weight, the config, tokenizer, pooling, prefix, length, metric or normalisation: each is another Space."""
+    folder = write_bert(tmp_path / "m")
+    before = Encoder.load(folder).space.fingerprint
+    change(folder)
+    assert Encoder.load(folder).space.fingerprint != before
+
+
+def test_prefix_is_put_before_the_text(tmp_path: Path) -> None:
+    """A query is encoded as the prefix and the text; a document without a prefix as it is."""
+    plain = Encoder.load(write_bert(tmp_path / "plain"))
+    prompts = {"prompts": {"query": "query : ", "document": ""}}
+    prefixed = Encoder.load(write_bert(tmp_path / "prefixed", config_sentence_transformers=prompts))
+    np.testing.assert_array_equal(prefixed.encode(["alpha"], "query"), plain.encode(["query : alpha"]))
+    np.testing.assert_array_equal(prefixed.encode(["alpha"]), plain.encode(["alpha"]))
+
+
+def test_prefix_does_not_hide_an_empty_text(tmp_path: Path) -> None:
+    """A text without tokens of its own is refused though the prefix has some."""
+    prompts = {"prompts": {"query": "query : "}}
+    encoder = Encoder.load(write_bert(tmp_path / "m", config_sentence_transformers=prompts))
+    for empty in ("", " \n\t", "\u3000"):
+        with pytest.raises(InvalidInput, match="text 1"):
+            encoder.encode(["alpha", empty], "query")
+
+
+def test_truncation_is_ours(tmp_path: Path) -> None:
+    """Texts are cut at the Space's max_tokens, not where the tokenizer's file says, and are never padded by it."""
+    encoder = Encoder.load(write_bert(tmp_path / "m", sentence_bert_config={"max_seq_length": 10}))
+    assert encoder.space.max_tokens == 10
+    assert encoder.count_tokens(["alpha", "alpha " * 5, "alpha " * 50]).tolist() == [3, 7, 10]
+    first, second = encoder.encode(["alpha " * 8 + "beta", "alpha " * 8 + "gamma delta"])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_lengths_are_not_rounded_beyond_the_positions(tmp_path: Path) -> None:
+    """A model of 13 positions encodes 13 tokens, though lengths are rounded up to multiples of eight."""
+    weights = random_weights()
+    weights["embeddings.position_embeddings.weight"] = weights["embeddings.position_embeddings.weight"][:13]
+    config = CONFIG | {"max_position_embeddings": 13}
+    encoder = Encoder.load(write_bert(tmp_path / "m", weights, config))
+    assert encoder.space.max_tokens == 13
+    assert encoder.encode(["alpha " * 30, "beta"]).shape == (2, HIDDEN)
+
+
+def test_dot_space_keeps_lengths(tmp_path: Path) -> None:
+    """Rows of a model that neither normalises nor is compared by cosine come as the model gives them."""
+    folder = write_bert(
+        tmp_path / "m", config_sentence_transformers={"similarity_fn_name": "dot"}, modules=[{"type": "x.Transformer"}]
+    )
+    row = Encoder.load(folder).encode(["alpha beta"])[0]
+    np.testing.assert_allclose(row, reference_rows(random_weights(), [2, 4, 5, 3]).mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("token_types", [False, True])
+def test_onnx_folder(tmp_path: Path, token_types: bool) -> None:
+    """An ONNX model with and without token types gives the mean of its hidden states over the real tokens."""
+    encoder = Encoder.load(write_onnx(tmp_path / "m", token_types=token_types))
+    table = np.random.default_rng(7).standard_normal((len(WORDS), 8)).astype(np.float32)
+    expected = table[[2, 4, 5, 3]].mean(axis=0) + (table[0] if token_types else 0)
+    rows = encoder.encode(["alpha beta", "alpha beta gamma delta epsilon zeta eta"])
+    np.testing.assert_allclose(rows[0], expected / np.linalg.norm(expected), atol=1e-6)
+    assert encoder.space.dim == 8
+    assert encoder.name == str(tmp_path / "m")
+
+
+def test_onnx_with_two_candidates_is_refused(tmp_path: Path) -> None:
+    """Two outputs with one vector a token are ambiguous, and the message names them."""
+    with pytest.raises(ModelError, match="hidden of rank 3, hidden1 of rank 3"):
+        Encoder.load(write_onnx(tmp_path / "m", outputs=2))
+
+
+def test_onnx_with_weights_elsewhere_is_refused(tmp_path: Path) -> None:
+    """A model that points to other files is not followed there."""
+    folder = write_onnx(tmp_path / "m")
+    model = onnx.load(folder / "model.onnx")
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../outside.bin")
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="single file"):
+        Encoder.load(folder)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 40, b"{}", b"[]"])
+def test_damaged_folder_file_is_named(tmp_path: Path, file: str, content: bytes) -> None:
+    """A file that can't be parsed is a ModelError of crossfade, never an error of the library that read it."""
+    folder = write_bert(tmp_path / "m")
+    (folder / file).write_bytes(content)
+    with pytest.raises(ModelError):
+        Encoder.load(folder)
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.integers(0, 2**16), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_another_space_or_an_error(position: int, bit: int) -> None:
+    """An ONNX file with any bit flipped loads as another Space, or raises a ModelError."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = write_onnx(Path(scratch) / "m")
+        good = Encoder.load(folder).space.fingerprint
+        content = bytearray((folder / "model.onnx").read_bytes())
+        content[position % len(content)] ^= 1 << bit
+        (folder / "model.onnx").write_bytes(content)
+        with contextlib.suppress(ModelError):
+            assert Encoder.load(folder).space.fingerprint != good
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("model_type", "roberta"), ("hidden_act", "relu"), ("position_embedding_type", "relative_key")]
+)
+def test_other_architectures_are_refused(tmp_path: Path, field: str, value: str) -> None:
+    """What the graph would get wrong is refused, with the way out."""
+    folder = write_bert(tmp_path / "m", config=CONFIG | {field: value})
+    with pytest.raises(ModelError, match=f"{value}.*ONNX"):
+        Encoder.load(folder)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    """A tensor whose shape differs from what the config says is named."""
+    weights = random_weights()
+    weights["encoder.layer.1.output.dense.bias"] = np.zeros(3, np.float32)
+    with pytest.raises(ModelDamaged, match=r"encoder\.layer\.1\.output\.dense\.bias"):
+        Encoder.load(write_bert(tmp_path / "m", weights))
+
+
+def test_missing_files_and_names(tmp_path: Path) -> None:
+    """An empty folder says what it lacks; an unknown name lists the known ones."""
+    with pytest.raises(ModelError, match=r"lacks tokenizer\.json, model\.safetensors, config\.json"):
+        Encoder.load(tmp_path)
+    with pytest.raises(UnknownModel, match="minilm-l3, minilm-l6"):
+        Encoder.load("minilm-l7")
+
+
+@pytest.mark.parametrize("threads", [0, -1, True, 1.5])
+def test_threads_are_checked(tmp_path: Path, threads: Any) -> None:
+    """A number of threads that is none is refused."""
+    with pytest.raises(InvalidInput, match="threads"):
+        Encoder.load(write_bert(tmp_path / "m"), threads=threads)
