@@ -232,7 +232,8 @@ def rescore(
     threads = count_of(threads, "threads", _MAX_THREADS)
     misplaced = _core.rescore(_storage(stored), rows, queries, scores, threads)
     if misplaced >= 0 and rows is not None:
-        raise InvalidInput(f"rows must be between 0 and {n - 1}, got {rows[misplaced]} at {misplaced}")
+        wanted = f"between 0 and {n - 1}" if n else "indices into 0 vectors"
+        raise InvalidInput(f"rows must be {wanted}, got {rows[misplaced]} at {misplaced}")
     if not np.isfinite(scores).all():
         place = int(np.argwhere(~np.isfinite(scores))[0, 1])
         raise InvalidInput(f"vectors and query must be finite and not huge, but the score at {place} isn't finite")
