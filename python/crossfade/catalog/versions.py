@@ -131,11 +131,16 @@ def set_live(connection: Connection, version: int, previous: int, retained_until
 
 
 def drop(connection: Connection, version: int) -> None:
-    """Forgets a version's tasks, segments and files; its row stays, as a record."""
+    """Forgets a version's tasks, segments and files, and ends its migrations; its row stays, as a record."""
     connection.execute("DELETE FROM task WHERE version = ?", (version,))
     connection.execute("DELETE FROM segment WHERE version = ?", (version,))
     connection.execute("DELETE FROM file WHERE version = ?", (version,))
     connection.execute("UPDATE version SET state = 'dropped', retained_until = NULL WHERE id = ?", (version,))
+    connection.execute(
+        "UPDATE migration SET state = CASE state WHEN 'cut over' THEN 'done' ELSE 'abandoned' END "
+        "WHERE ? IN (source, target) AND state NOT IN ('abandoned', 'done')",
+        (version,),
+    )
     advance_epoch(connection)
 
 

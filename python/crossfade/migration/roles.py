@@ -37,6 +37,12 @@ def start(store: Store, encoder: Encoder) -> int:
             raise MigrationConflict(
                 f"the collection is in {encoder.space!r} already: same weights, tokenizer and settings; nothing to do"
             )
+        for kept in state.versions.values():
+            if kept.space.fingerprint == target:
+                raise MigrationConflict(
+                    f"the collection keeps {encoder.space!r} as version {kept.id}, for rollback; go back with "
+                    "rollback(), or drop it with prune(force=True) before migrating to it again"
+                )
         store.flush_hits(connection)  # what was searched most so far is filled first
         version = versions.add(connection, encoder.space, encoder.name, encoder.engine, "filling")
         store.prepare_version(version, encoder.space)
@@ -111,7 +117,6 @@ def abandon(store: Store, migration: int) -> None:
         if current.state == "cut over":
             raise NotReady("the migration is cut over; rollback() first, then abandon() it")
         versions.drop(connection, current.target)
-        versions.set_migration_state(connection, migration, "abandoned")
         versions.note(connection, "abandoned", {"version": current.target})
     store.remove_versions([current.target])
 
@@ -129,9 +134,6 @@ def prune(store: Store, *, force: bool = False) -> Sequence[int]:
         for version in dropped:
             versions.drop(connection, version)
             versions.note(connection, "pruned", {"version": version, "forced": force})
-        current = state.migration
-        if current and (current.source in dropped or current.target in dropped):
-            versions.set_migration_state(connection, current.id, "done" if current.source in dropped else "abandoned")
     store.remove_versions(dropped)
     return dropped
 

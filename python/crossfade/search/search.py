@@ -54,10 +54,15 @@ class Ranking:
 def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None) -> list[Ranking]:
     """Ranks documents for texts: `k` at most for each."""
     state = view.snapshot.state
-    old_queries = view.encoders.get(state.live_version).encode(texts, kind="query")
-    filling = state.filling
+    filling = state.filling if view.fade else None
     if view.fade is None or filling is None:
-        return rank_vectors(view, state.live, old_queries, k, allowed)
+        queries = view.encoders.get(state.live_version).encode(texts, kind="query")
+        return rank_vectors(view, state.live, queries, k, allowed)
+    encoder = view.encoders.find(state.live_version)
+    if encoder is None:  # it can't be called any more: the Bridge stands in for it
+        queries = view.encoders.get(filling).encode(texts, kind="query")
+        return rank_bridged(view, filling.id, queries, k, allowed)
+    old_queries = encoder.encode(texts, kind="query")
 
     def encode_new(positions: Sequence[int]) -> Rows:
         return view.encoders.get(filling).encode([texts[position] for position in positions], kind="query")

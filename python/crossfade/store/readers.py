@@ -42,14 +42,16 @@ class Readers:
 
     def snapshot(self) -> Snapshot:
         """What is committed now."""
-        # Read before the state: a commit in between makes the next call look again, never miss it.
-        seen = self._database.data_version()
-        if self._current is None or seen != self._seen:
-            with self._lock:
-                if self._current is None or seen != self._seen:
-                    self._current = self._refresh(self._current)
-                    self._seen = seen
-        return self._current
+        current = self._current
+        if current is not None and self._database.data_version() == self._seen:
+            return current
+        with self._lock:
+            # Read before the state: a commit in between makes the next call look again, never miss it.
+            seen = self._database.data_version()
+            if self._current is None or seen != self._seen:
+                self._current = self._refresh(self._current)
+                self._seen = seen
+            return self._current
 
     def close(self) -> None:
         with self._lock:
@@ -72,7 +74,17 @@ class Readers:
                 for number, version in state.versions.items()
             }
             dead = self._dead(connection, last)
+        self._drop_lost()
         return Snapshot(state, dead, indices)
+
+    def _drop_lost(self) -> None:
+        """Takes damaged segments out of the catalog, so that they are built again."""
+        for reader in self._versions.values():
+            while reader.lost and not self._database.read_only:
+                name = reader.lost.pop()
+                with self._database.writing() as connection:
+                    files.drop_segment(connection, name)
+                    versions.note(connection, "segment lost", {"name": name})
 
     def _version(self, number: int, space: Space) -> _VersionReader:
         if number not in self._versions:
@@ -101,6 +113,7 @@ class _VersionReader:
         self._locations = Locations()
         self._files: dict[int, VectorFile] = {}
         self._pools: dict[str, SegmentPool] = {}
+        self.lost: set[str] = set()
 
     def index(
         self, connection: Connection, rows: Sequence[files.FileRow], segments: Sequence[files.SegmentRow]
@@ -112,9 +125,7 @@ class _VersionReader:
         for name in set(self._pools) - {segment.name for segment in segments}:
             del self._pools[name]  # searches under way keep theirs
         for segment in segments:
-            try:
-                self._open(segment)
-            except DamagedFile:
+            if not self._open(segment):
                 # A segment is only a view of rows that are still there: they are scanned until it is built again.
                 lost = files.ranges(connection, [segment.name])
                 tail += [RowRange(part.file, part.start, part.stop) for part in lost]
@@ -147,12 +158,19 @@ class _VersionReader:
             file.verify()
             self._verified.remember(identity)
 
-    def _open(self, segment: files.SegmentRow) -> None:
-        if segment.name not in self._pools:
-            info = SegmentInfo(segment.name, segment.rows, segment.size, segment.checksum)
-            self._pools[segment.name] = SegmentPool(
-                self._folder, info, self._space.dim, handles=HANDLES, verified=self._verified
-            )
+    def _open(self, segment: files.SegmentRow) -> bool:
+        if segment.name in self._pools:
+            return True
+        if segment.name in self.lost:
+            return False
+        info = SegmentInfo(segment.name, segment.rows, segment.size, segment.checksum)
+        try:
+            pool = SegmentPool(self._folder, info, self._space.dim, handles=HANDLES, verified=self._verified)
+        except DamagedFile:
+            self.lost.add(segment.name)
+            return False
+        self._pools[segment.name] = pool
+        return True
 
 
 class _Verified:
