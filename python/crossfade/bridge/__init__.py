@@ -10,6 +10,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import ArrayLike, NDArray
 
+from crossfade import kernels
 from crossfade.bridge import files, fitting
 from crossfade.bridge.fitting import Float32, Float64
 from crossfade.errors import DamagedFile, InvalidInput, SpaceMismatch
@@ -99,9 +100,7 @@ class Bridge:
             if space is not None and space.dim != dim:
                 raise SpaceMismatch(f"the {name} {space!r} has {space.dim} columns, but the rows have {dim}")
         values = (_frozen(matrix), _frozen(center), _frozen(offset), quality, source, target)
-        for name, value in zip(
-            ("matrix", "center", "offset", "quality", "source", "target"), values, strict=True
-        ):
+        for name, value in zip(("matrix", "center", "offset", "quality", "source", "target"), values, strict=True):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -119,9 +118,7 @@ class Bridge:
     @property
     def digest(self) -> str:
         """32 hexadecimal digits of the map itself: what was fitted for one is not used with another."""
-        return blake3(b"".join(part.tobytes() for part in (self.matrix, self.center, self.offset))).hexdigest(
-            16
-        )
+        return blake3(b"".join(part.tobytes() for part in (self.matrix, self.center, self.offset))).hexdigest(16)
 
     @classmethod
     def fit(
@@ -161,15 +158,11 @@ class Bridge:
         order = np.random.default_rng(seed).permutation(len(old))
         held, kept = order[:held_out], order[held_out:]
         seen = fitting.Moments.of(old[kept], new[kept])
-        candidates = tuple(
-            _measure(*candidate, seen, old[held], new[held]) for candidate in fitting.CANDIDATES
-        )
+        candidates = tuple(_measure(*candidate, seen, old[held], new[held]) for candidate in fitting.CANDIDATES)
         best = max(candidates, key=lambda it: (round(it.recall_at_10, 2), it.cosine))
         everything = fitting.Moments.of(old, new)
         matrix = fitting.solve(best.method, best.regularisation, everything)
-        quality = Quality(
-            pairs=len(old), held_out=held_out, candidates=candidates, **dataclasses.asdict(best)
-        )
+        quality = Quality(pairs=len(old), held_out=held_out, candidates=candidates, **dataclasses.asdict(best))
         return cls(
             matrix.astype(np.float32),
             everything.center.astype(np.float32),
@@ -191,16 +184,16 @@ class Bridge:
 
         Raises:
             SpaceMismatch: The rows are of another Space.
-            InvalidInput: Wrong shape, NaN or infinity.
+            InvalidInput: Wrong shape, NaN, infinity, or a row that the map sends to zero.
         """
         if space is not None and self.source is not None:
             self.source.require(space, "the rows to carry over")
-        checked = np.ascontiguousarray(rows, dtype=np.float32)
-        if checked.ndim != 2 or checked.shape[1] != len(self.center):
-            raise InvalidInput(f"rows must have shape (n, {len(self.center)}), got {checked.shape}")
-        if not np.isfinite(checked).all():
-            raise InvalidInput("rows must be finite, got NaN or infinity; encode these texts again")
-        return fitting.unit((checked - self.center) @ self.matrix + self.offset)
+        taken = np.asarray(rows)
+        if taken.dtype != np.float16:
+            taken = taken.astype(np.float32, copy=False)
+        if taken.ndim != 2 or taken.shape[1] != len(self.center):
+            raise InvalidInput(f"rows must have shape (n, {len(self.center)}), got {taken.shape}")
+        return kernels.project(np.ascontiguousarray(taken), self.matrix, self.center, self.offset)
 
     def save(self, folder: str | Path) -> None:
         """Write `bridge.json` and its array file into a folder, atomically; an earlier Bridge there is
@@ -250,9 +243,7 @@ def _pair(old_rows: ArrayLike, new_rows: ArrayLike) -> tuple[Float64, Float64]:
     if old.ndim != 2 or new.ndim != 2 or len(old) != len(new) or 0 in old.shape[1:] + new.shape[1:]:
         raise InvalidInput(f"a Bridge needs paired rows (n, d1) and (n, d2), got {old.shape} and {new.shape}")
     if len(old) < MIN_PAIRS:
-        raise InvalidInput(
-            f"a Bridge needs at least {MIN_PAIRS} pairs, got {len(old)}; encode more texts with both"
-        )
+        raise InvalidInput(f"a Bridge needs at least {MIN_PAIRS} pairs, got {len(old)}; encode more texts with both")
     if not (np.isfinite(old).all() and np.isfinite(new).all()):
         raise InvalidInput("rows must be finite, got NaN or infinity; encode these texts again")
     return old, new

@@ -79,9 +79,7 @@ def read(folder: Path, name: str) -> tuple[Arrays, dict[str, Any]]:
     if not isinstance(record, dict) or record.pop("record_blake3", None) != _digest(record):
         raise DamagedFile(f"{path} differs from its checksum; {remedy}")
     if record["format_version"] > FORMAT:
-        raise NewerFormat(
-            f"{path} has format {record['format_version']}, but {FORMAT} is known; upgrade crossfade"
-        )
+        raise NewerFormat(f"{path} has format {record['format_version']}, but {FORMAT} is known; upgrade crossfade")
     data = folder / record["file"]
     try:
         payload = data.read_bytes()

@@ -70,9 +70,7 @@ def solve(method: str, strength: float, moments: Moments) -> Float64:
             return np.linalg.solve(moments.covariance + ridge, moments.cross)
         left, _, right = np.linalg.svd(moments.cross, full_matrices=False)
     except np.linalg.LinAlgError as error:
-        raise InvalidInput(
-            f"no map can be learned from these rows: {error}; fit on more or other pairs"
-        ) from error
+        raise InvalidInput(f"no map can be learned from these rows: {error}; fit on more or other pairs") from error
     rotation: Float64 = left @ right
     scale = np.vdot(rotation, moments.cross) / np.vdot(rotation, moments.covariance @ rotation)
     return scale * rotation

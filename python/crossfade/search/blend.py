@@ -110,9 +110,7 @@ class Blend:
         old, new = np.asarray(old_rows, dtype=np.float32), np.asarray(new_rows, dtype=np.float32)
         d1, d2 = bridge.matrix.shape
         if old.shape[1:] != (d1,) or new.shape[1:] != (d2,) or len(old) != len(new):
-            raise InvalidInput(
-                f"a Blend needs paired rows (n, {d1}) and (n, {d2}), got {old.shape} and {new.shape}"
-            )
+            raise InvalidInput(f"a Blend needs paired rows (n, {d1}) and (n, {d2}), got {old.shape} and {new.shape}")
         if not 0.0 <= full_weight <= 1.0:
             raise InvalidInput(f"full_weight must be between 0 and 1, got {full_weight!r}")
         units = StandardUnits.fit(old), StandardUnits.fit(new)
@@ -131,9 +129,7 @@ class Blend:
         if not 0.0 <= full_weight <= 1.0:
             raise InvalidInput(f"full_weight must be between 0 and 1, got {full_weight!r}")
         if full_weight > 0.0 and self.documents < MIN_DOCUMENTS:
-            raise InvalidInput(
-                f"a Blend of {self.documents} documents has no weight, that takes {MIN_DOCUMENTS}"
-            )
+            raise InvalidInput(f"a Blend of {self.documents} documents has no weight, that takes {MIN_DOCUMENTS}")
         return dataclasses.replace(self, full_weight=full_weight)
 
     def coverage_of(self, covered: NDArray[np.bool_]) -> float:

@@ -87,9 +87,7 @@ def _carry_unseen(old: Float32, new: Float32, bridge: Bridge, random: np.random.
     return carried
 
 
-def _standard_scores(
-    units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32
-) -> Float64:
+def _standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32) -> Float64:
     """Scores `(q, n)` of stand-in queries in standard units, each one's own document out of reach."""
     queries = rows[stand_ins]
     scores = queries @ against.T

@@ -60,9 +60,7 @@ class StandardUnits:
         count, dim = sample.shape
         weight = float(dim if prior is None else prior)
         if not np.isfinite(sample).all() or not 0.0 <= weight < np.inf:
-            raise InvalidInput(
-                "rows must be finite and prior at least 0, got NaN, infinity or a negative prior"
-            )
+            raise InvalidInput("rows must be finite and prior at least 0, got NaN, infinity or a negative prior")
         mean = sample.mean(axis=0)
         centred = sample - mean
         covariance = centred.T @ centred / count
