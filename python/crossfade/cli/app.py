@@ -120,8 +120,8 @@ def status(folder: Folder, as_json: Json = False) -> None:
         from crossfade.collection import Collection
 
         with Collection.open(folder, read_only=True) as docs:
-            found = docs.status().to_dict()
-        report.result(found, results.facts(found))
+            found = docs.status()
+        report.result(found.to_dict(), *results.status_shown(found))
 
 
 @app.command()

@@ -138,27 +138,21 @@ class _PlainBar:
         self._unit = unit
         self._total = total
         self._done = 0
-        self._said: tuple[int, str] | None = None
-        self._note = ""
+        self._said = -1
         self._last = time.monotonic()
 
     def update(self, done: int, total: int | None = None) -> None:
         self._done = done
         self._total = self._total if total is None else total
         if time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
-            self._line()
+            self.note("")
 
     def note(self, text: str) -> None:
-        self._note = text
-        self._line()
+        self._last = time.monotonic()
+        self._said = self._done
+        total = "" if self._total is None else f" of {self._total:,}"
+        self._report.say(f"{self._label}: {self._done:,}{total} {self._unit}  {text}".rstrip())
 
     def finish(self) -> None:
-        if self._said != (self._done, self._note):
-            self._line()
-
-    def _line(self) -> None:
-        self._last = time.monotonic()
-        self._said = (self._done, self._note)
-        total = "" if self._total is None else f" of {self._total:,}"
-        note = f"  {self._note}" if self._note else ""
-        self._report.say(f"{self._label}: {self._done:,}{total} {self._unit}{note}")
+        if self._said != self._done:
+            self.note("")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crossfade.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from crossfade.cli.console import Report
+    from crossfade.collection import Status
     from crossfade.migration import Migration, MigrationStatus
     from crossfade.search import Hits
 
@@ -97,32 +99,26 @@ def next_step(folder: str, to: str, status: MigrationStatus) -> str:
     return f"crossfade cutover {folder}"
 
 
-def facts(values: Mapping[str, Any]) -> Table:
-    """Nested plain values as a table of two columns; nested names are joined with dots."""
+def status_shown(status: Status) -> Iterator[RenderableType]:
+    """What a collection is: a line, its versions, its migration."""
     from rich.table import Table
 
-    table = Table(show_header=False, box=None)
-    for name, value in _flat(values, ""):
-        table.add_row(name, value)
-    return table
-
-
-def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
-        for number, inner in enumerate(value, 1):
-            yield from _flat(inner, f"{name}.{number}")
-    elif isinstance(value, list):
-        yield name, ", ".join(map(str, value)) or "–"
-    else:
-        yield name, _said(value)
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    yield f"{status.path}: {status.documents:,} documents, version {status.live} answers"
+    table = Table("version", "state", "model", "dimensions", "encoder", "missing", "failed", "kept until")
+    for version in status.versions:
+        until = version["retained_until"]
+        table.add_row(
+            str(version["number"]),
+            version["state"],
+            version["model"],
+            str(version["dim"]),
+            version["encoder"] or "handed in",
+            f"{version['missing']:,}",
+            f"{version['failed']:,}",
+            "" if until is None else f"{datetime.fromtimestamp(until):%Y-%m-%d %H:%M}",
+        )
+    yield table
+    if status.migration:
+        fade = status.migration
+        done = f"{fade['done']:,} of {fade['documents']:,} documents done ({fade['share']:.0%})"
+        yield f"migration {fade['source']} → {fade['target']}: {fade['state']}, {done}, {fade['failed']:,} failed"
