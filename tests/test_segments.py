@@ -401,6 +401,20 @@ def test_filters_widen_the_search(big: tuple[VersionIndex, npt.NDArray[np.float1
         assert len(set(near.tolist()) & set(expected)) >= 0.9 * len(expected)
 
 
+def test_a_long_tail_is_scanned_whole(big: tuple[VersionIndex, npt.NDArray[np.float16]]) -> None:
+    """Without its segment, say because that was damaged, a version gives the answers of an exact search."""
+    _, rows = big
+    version = version_of(numbered(len(rows)), rows)
+    queries = rows[[3, 24_000]].astype(np.float32)
+
+    found, scores = version.candidates(queries, 30)
+
+    for near, score, query in zip(found, scores, queries, strict=True):
+        products = np.sort(rows.astype(np.float64) @ query)[::-1]
+        np.testing.assert_allclose(score, products[:30], atol=1e-5)
+        assert len(set(near.tolist())) == 30
+
+
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> tuple[VersionIndex, npt.NDArray[np.float16]]:
     """25,000 rows, more than are ever scanned for a filter, of which the last 200 are not sealed."""

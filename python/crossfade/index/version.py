@@ -162,7 +162,7 @@ class VersionIndex:
             depth = depth * len(allowed) // left + 1
         proposals = [self._search(segment, queries, depth, count, dead, allowed) for segment in self._segments]
         parts = [self._score(queries, keys) for keys, _ in proposals]
-        parts += [self._scan(queries, part, dead, allowed) for part in self._tail]
+        parts += [self._scan(queries, count, part, dead, allowed) for part in self._tail]
         keys, scores = _merge(len(queries), count, parts)
         short = np.zeros(len(queries), dtype=np.bool_)
         for _, gave_up in proposals:
@@ -204,12 +204,19 @@ class VersionIndex:
         absent = np.isnan(scores)
         return np.where(absent, np.uint64(NO_KEY), proposed), np.where(absent, np.float32(-np.inf), scores)
 
-    def _scan(self, queries: Scores, part: RowRange, dead: Mask | None, allowed: Mask | None) -> tuple[Keys, Scores]:
+    def _scan(
+        self, queries: Scores, count: int, part: RowRange, dead: Mask | None, allowed: Mask | None
+    ) -> tuple[Keys, Scores]:
         rows = self._rows[part.file_no]
         keys = self._locations.keys(part._replace(stop=min(part.stop, len(rows))))
-        at = part.start + np.flatnonzero(_admitted(keys, dead, allowed))
-        scores = rescore(rows, at, queries, threads=self._threads)
-        return np.tile(keys[at - part.start], (len(queries), 1)), scores
+        at = np.flatnonzero(_admitted(keys, dead, allowed))
+        best = []
+        # A damaged segment's rows become tail until it is built again, so that a tail may be long.
+        for start in range(0, len(at), _ROWS_AT_ONCE):
+            chosen = at[start : start + _ROWS_AT_ONCE]
+            scores = rescore(rows, part.start + chosen, queries, threads=self._threads)
+            best.append(_merge(len(queries), count, [(np.tile(keys[chosen], (len(queries), 1)), scores)]))
+        return _merge(len(queries), count, best)
 
     def _exact(self, queries: Scores, count: int, keys: Keys) -> tuple[Keys, Scores]:
         parts = []
