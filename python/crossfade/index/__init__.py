@@ -1,5 +1,8 @@
 """The index room: vectors are the truth, in checksummed files; usearch segments are views of them."""
 
+# onnxruntime crashes while it is loaded into a process that has usearch: usearch 2.26 brings a C++ library of its own
+# and exports its symbols, which the one onnxruntime needs then takes for its own. The other order is safe.
+import crossfade.encoder  # noqa: F401
 from crossfade.index.blocks import NO_KEY, Block
 from crossfade.index.files import new_id
 from crossfade.index.locations import Locations, RowRange
