@@ -1,0 +1,118 @@
+"""What tests build with: small real encoders, documents, and looks behind the scenes of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import numpy as np
+import numpy.typing as npt
+
+import crossfade as cf
+from crossfade.catalog import documents as stored_documents
+from crossfade.catalog import versions
+from crossfade.store import Store
+
+Embed = Callable[[list[str]], npt.NDArray[np.float32]]
+OLD, NEW, THIRD = ("old", 32, 1), ("new", 48, 2), ("third", 24, 3)
+
+
+def bag_of_words(dim: int, seed: int) -> Embed:
+    """A real, deterministic embedding of texts: random projection of their words' counts."""
+    projection = np.random.default_rng(seed).standard_normal((512, dim), dtype=np.float32)
+
+    def embed(texts: list[str]) -> npt.NDArray[np.float32]:
+        counts = np.zeros((len(texts), 512), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().split():
+                counts[row, int.from_bytes(hashlib.blake2b(word.encode()).digest()[:2]) % 512] += 1.0
+        return counts @ projection
+
+    return embed
+
+
+def wrapped(name: str, dim: int, seed: int, before: Callable[[list[str]], Any] | None = None) -> cf.Encoder:
+    """An encoder of the callable above; `before` is called with every list of texts first."""
+    embed = bag_of_words(dim, seed)
+
+    def function(texts: list[str]) -> npt.NDArray[np.float32]:
+        if before:
+            before(texts)
+        return embed(texts)
+
+    return cf.Encoder.wrap(function, cf.Space(model=name, dim=dim, version="1"))
+
+
+def text_of(number: int, words: int = 12) -> str:
+    """A text of random words that differs from every other number's."""
+    generator = np.random.default_rng(number)
+    return " ".join([f"n{number}", *(f"w{word}" for word in generator.integers(0, 400, words))])
+
+
+def documents(count: int, start: int = 0) -> list[cf.Document]:
+    """Documents d0, d1, … with texts of their own."""
+    return [
+        cf.Document(f"d{number}", text_of(number), meta={"parity": number % 2, "tags": [number % 3, "all"]})
+        for number in range(start, start + count)
+    ]
+
+
+def filled(folder: Path, encoder: cf.Encoder, count: int) -> cf.Collection:
+    """A new collection of `count` documents."""
+    docs = cf.Collection.create(folder, encoder)
+    docs.upsert(documents(count))
+    return docs
+
+
+def is_first(docs: cf.Collection, *numbers: int) -> None:
+    """Searching for the text of d<number> finds it first."""
+    found = docs.search([text_of(number) for number in numbers], k=1)
+    assert [hits.ids for hits in found] == [[f"d{number}"] for number in numbers]
+
+
+def require_true_vectors(folder: Path, version: int, encoder: cf.Encoder) -> int:
+    """Every document has, in a version, the vector its present text gives; returns how many documents there are."""
+    store = Store(folder)
+    try:
+        with store.reading() as connection:
+            keys = stored_documents.all_keys(connection)
+            found = stored_documents.fetch(connection, keys.tolist())
+        rows = store.snapshot().indices[version].gather(keys.astype(np.uint64))
+        expected = encoder.encode([found[key].content for key in keys.tolist()])
+        cosines = np.einsum("nd,nd->n", rows, expected)
+        assert (cosines > 0.999).all(), f"{(cosines <= 0.999).sum()} of {len(keys)} vectors are of another text"
+        return len(keys)
+    finally:
+        store.close()
+
+
+def history(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The journal's events and their details, oldest first."""
+    store = Store(folder)
+    try:
+        with store.reading() as connection:
+            return [(event, detail) for _, event, detail in versions.history(connection)]
+    finally:
+        store.close()
+
+
+def content_of(folder: Path) -> dict[str, str]:
+    """Every file's digest, and every row of the catalog: equal twice exactly if nothing was written between."""
+    digests = {
+        str(path.relative_to(folder)): hashlib.blake2b(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith("-shm")
+    }
+    return digests | {"rows": _rows_of(folder / "catalog.sqlite")}
+
+
+def _rows_of(catalog: Path) -> str:
+    connection = apsw.Connection(str(catalog))
+    try:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        return repr({name: list(connection.execute(f"SELECT * FROM {name}")) for name in sorted(tables)})
+    finally:
+        connection.close()
