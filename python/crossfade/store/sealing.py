@@ -150,6 +150,9 @@ def _collect(
 
 
 def _remove_replaced(folder: Path, current: set[str]) -> None:
+    """Removes what a killed builder left, and segments that were replaced a while ago."""
+    for path in folder.glob("*.segment.tmp"):
+        path.unlink(missing_ok=True)  # the builder's lock is held here, so nobody is writing it
     for path in folder.glob("*.segment"):
         if path.stem not in current and time.time() - path.stat().st_mtime > GRACE_SECONDS:
             path.unlink(missing_ok=True)
