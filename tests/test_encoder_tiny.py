@@ -347,7 +347,7 @@ def test_damaged_folder_file_is_named(tmp_path: Path, file: str, content: bytes)
         Encoder.load(folder)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(position=st.integers(0, 2**16), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_another_space_or_an_error(position: int, bit: int) -> None:
     """An ONNX file with any bit flipped loads as another Space, or raises a ModelError."""

@@ -88,8 +88,6 @@ class Runtime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Subnormal numbers, which padding produces, cost Intel cores a factor of ten.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         try:
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in graph.weights.values()]
             options.add_external_initializers(list(graph.weights), values)
