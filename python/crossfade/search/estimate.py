@@ -19,7 +19,7 @@ HEAD = 100
 FOLDS = 4
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Estimate:
     """How a missing new score is estimated, in standard units.
 
