@@ -231,6 +231,8 @@ class Collection:
     def rollback(self, *, force: bool = False) -> None:
         """Makes the version before the last cutover live again; `cutover()` of the migration goes forward again.
 
+        What was written while the old encoder was not at hand is embedded first, if it is now.
+
         Args:
             force: Go back even if documents written since have no old vector and would not be found.
 
@@ -238,7 +240,7 @@ class Collection:
             NothingToRollBack: Nothing was cut over, or the old version is pruned.
             NotReady: Documents would not be found; the message names some.
         """
-        migrations.rollback(self._store, force=force)
+        migrations.rollback(self._store, self._encoders, force=force)
 
     def prune(self, *, force: bool = False) -> list[int]:
         """Drops the versions that retention (14 days) no longer protects; all retained ones with `force`.

@@ -11,13 +11,15 @@ import numpy.typing as npt
 from crossfade.catalog import documents, tasks, versions
 from crossfade.document import Document
 from crossfade.encoder import Encoder
-from crossfade.errors import EncodingFailed, InvalidInput
+from crossfade.encoders import Encoders
+from crossfade.errors import EncodingFailed, InvalidInput, NotReady
 from crossfade.store import Store
 
 BATCH = 128  # documents; at 40 documents a second a stop waits for 3 s of work
 LEASE_SECONDS = 300.0
 MOST_ATTEMPTS = 3
 PROBE = "A text that every encoder can embed."
+OVER = "this migration is over (abandoned, pruned, or followed by another); call migrate() again"
 
 
 class Filler:
@@ -38,54 +40,66 @@ class Filler:
         progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> None:
-        """Fills until a share of the documents has vectors, nothing is left, or `stop` says so."""
+        """Fills until a share of the documents has vectors, nothing is left, or `stop` says so.
+
+        Raises:
+            NotReady: The version is dropped.
+        """
         self._store.release_dead_leases(self._version)
-        try:
-            while not (stop and stop()):
-                version, total = self._count()
-                if progress:
-                    progress(total - version.pending, total)
-                missing = version.pending - round((1.0 - until) * total)
-                if missing <= 0 or version.pending == version.failed:
-                    return
-                if self.step(min(BATCH, missing)) == 0:
-                    self._store.release_dead_leases(self._version)
-                    time.sleep(0.05)  # another worker holds what is left
-        finally:
-            self._store.release_leases(self._version)
+        while not (stop and stop()):
+            with self._store.reading() as connection:
+                state = versions.read(connection)
+            version, total = self._find(state), state.documents
+            if progress:
+                progress(total - version.pending, total)
+            missing = version.pending - round((1.0 - until) * total)
+            if missing <= 0 or version.pending == version.failed:
+                return
+            if self.step(min(BATCH, missing)) == 0:
+                self._store.release_dead_leases(self._version)
+                time.sleep(0.05)  # another worker holds what is left
 
     def step(self, count: int = BATCH, keys: Sequence[int] | None = None) -> int:
         """Embeds one batch of waiting documents (of `keys`, if given); gives how many tasks it took."""
         store = self._store
         with store.writing() as connection:
             store.flush_hits(connection)
-            version = versions.read(connection).versions[self._version]
-            owner = store.owner(connection, version)
-            taken = tasks.lease(connection, version.id, owner, time.time() + LEASE_SECONDS, count, keys)
+            version = self._find(versions.read(connection))
+            lease = store.new_lease(connection, version)
+            taken = tasks.lease(connection, version.id, lease, time.time() + LEASE_SECONDS, count, keys)
             found = documents.fetch(connection, taken)
         if not taken:
             return 0
-        batch = [(key, found[key]) for key in taken]
+        try:
+            self._fill(lease, [(key, found[key]) for key in taken])
+        except BaseException:
+            store.release(version.id, lease)
+            raise
+        store.seal_when_due()
+        return len(taken)
+
+    def _fill(self, lease: str, batch: Sequence[tuple[int, Document]]) -> None:
         rows, failures = self._encode([document for _, document in batch])
         good = [position for position in range(len(batch)) if position not in failures]
-        with store.writing() as connection:
+        with self._store.writing() as connection:
+            version = self._find(versions.read(connection))
             for position, message in failures.items():
                 tasks.fail(connection, version.id, batch[position][0], message, MOST_ATTEMPTS)
-            store.fill(
+            self._store.fill(
                 connection,
                 version,
+                lease,
                 [batch[position][0] for position in good],
                 [batch[position][1].text_hash for position in good],
                 rows,
             )
-        return len(taken)
 
-    def _count(self) -> tuple[versions.Version, int]:
-        with self._store.reading() as connection:
-            state = versions.read(connection)
-        return state.versions[self._version], state.documents
+    def _find(self, state: versions.State) -> versions.Version:
+        if self._version not in state.versions:
+            raise NotReady(OVER)
+        return state.versions[self._version]
 
-    def _encode(self, batch: list[Document]) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
+    def _encode(self, batch: Sequence[Document]) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
         """Rows of the documents that can be embedded, and by position why the others can't."""
         try:
             return self._encoder.encode([document.content for document in batch], kind="document"), {}
@@ -99,3 +113,14 @@ class Filler:
         right, right_failures = self._encode(batch[half:])
         failures = left_failures | {position + half: message for position, message in right_failures.items()}
         return np.concatenate([left, right]), failures
+
+
+def catch_up(store: Store, encoders: Encoders, number: int, stop: Callable[[], bool] | None = None) -> None:
+    """Fills what a version lacks, where its encoder is at hand: documents written while it was not."""
+    with store.reading() as connection:
+        version = versions.read(connection).versions.get(number)
+    if version is None or version.pending == version.failed:
+        return
+    encoder = encoders.find(version)
+    if encoder:
+        Filler(store, encoder, number).run(stop=stop)

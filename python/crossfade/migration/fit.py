@@ -9,11 +9,12 @@ import numpy as np
 from crossfade.bridge import Bridge, Quality
 from crossfade.catalog import documents, versions
 from crossfade.encoders import Encoders
+from crossfade.errors import NotReady
 from crossfade.search.blend import Blend
 from crossfade.search.fade import Fade
 from crossfade.store import Store
 
-from .fill import BATCH, Filler
+from .fill import BATCH, OVER, Filler
 
 # Measured: Bridges gain little beyond 4,000 pairs, and below 200 documents their scores can't be put on one scale.
 LEAST_PAIRS, MOST_PAIRS = 200, 4_000
@@ -37,9 +38,12 @@ def fit(
         current = documents.all_keys(connection)
     chosen = np.random.default_rng(seed).permutation(current)[:pairs]
     filler = Filler(store, encoders.get(target), target.id)
+    store.release_dead_leases(target.id)
     for start in range(0, len(chosen), BATCH):
         filler.step(keys=chosen[start : start + BATCH].tolist())
     snapshot = store.snapshot()
+    if target.id not in snapshot.indices:
+        raise NotReady(OVER)
     old, new = snapshot.indices[migration.source], snapshot.indices[target.id]
     keys = np.sort(chosen).astype(np.uint64)
     keys = keys[old.has(keys) & new.has(keys)]

@@ -14,7 +14,7 @@ from crossfade.space import Space
 from crossfade.store import Store
 
 from . import roles
-from .fill import Filler
+from .fill import OVER, Filler, catch_up
 from .fit import fit
 
 
@@ -121,6 +121,7 @@ class Migration:
             self.fit()
         target = state.versions[current.target]
         Filler(self._store, self._encoders.get(target), target.id).run(until, progress, stop)
+        catch_up(self._store, self._encoders, current.source, stop)
         return self.status()
 
     def status(self) -> MigrationStatus:
@@ -169,7 +170,7 @@ class Migration:
         with self._store.reading() as connection:
             state = versions.read(connection)
         if state.migration is None or state.migration.id != self._number:
-            raise NotReady("this migration is over (abandoned, pruned, or followed by another); call migrate() again")
+            raise NotReady(OVER)
         return state, state.migration
 
     def __repr__(self) -> str:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 from crossfade.catalog import Connection, tasks, versions
 from crossfade.encoder import Encoder
+from crossfade.encoders import Encoders
 from crossfade.errors import MigrationConflict, NothingToRollBack, NotReady
 from crossfade.store import Store
+
+from .fill import OVER, catch_up
 
 RETENTION_SECONDS = 14 * 24 * 3600.0
 SHOWN_IDS = 5
@@ -77,13 +80,19 @@ def cut_over(store: Store, migration: int, force: str | None) -> None:
         versions.note(connection, "cut over", detail)
 
 
-def rollback(store: Store, *, force: bool = False) -> int:
+def rollback(store: Store, encoders: Encoders, *, force: bool = False) -> int:
     """Makes the version before the last cutover live again; gives its number.
+
+    What was written while the old encoder was not at hand is embedded first, if it is now (unless `force`).
 
     Raises:
         NothingToRollBack: No migration was cut over, or the old version is pruned.
         NotReady: Documents written since have no vector in the old version.
     """
+    with store.reading() as connection:
+        current = versions.read(connection).migration
+    if current and current.state == "cut over" and not force:
+        catch_up(store, encoders, current.source)
     with store.writing() as connection:
         state = versions.read(connection)
         current = state.migration
@@ -141,5 +150,5 @@ def prune(store: Store, *, force: bool = False) -> Sequence[int]:
 def _current(connection: Connection, migration: int) -> tuple[versions.State, versions.MigrationRow]:
     state = versions.read(connection)
     if state.migration is None or state.migration.id != migration:
-        raise NotReady("this migration is over (abandoned, pruned, or followed by another); call migrate() again")
+        raise NotReady(OVER)
     return state, state.migration

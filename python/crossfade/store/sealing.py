@@ -51,10 +51,10 @@ class Sealer:
         if longest > BACKPRESSURE * TAIL_ROWS:
             thread.join()
 
-    def run(self, least: int = TAIL_ROWS) -> None:
-        """Seals every tail of more than `least` rows."""
+    def run(self) -> None:
+        """Seals every tail that has grown too long."""
         for version, rows in self._tails().items():
-            if rows > least and not self._closing:
+            if rows > TAIL_ROWS and not self._closing:
                 self._seal(version)
 
     def close(self) -> None:

@@ -27,9 +27,6 @@ from .sealing import Sealer
 from .snapshot import Snapshot
 from .writers import Writers
 
-# Distinguishes this process from a killed one whose vector file it took over.
-_PROCESS = uuid.uuid4().hex[:8]
-
 
 class Store:
     """The folder of a collection: snapshots for readers, commits for writers. Thread-safe."""
@@ -51,6 +48,8 @@ class Store:
         self.layout = Layout(root)
         self.database = Database(self.layout.catalog, read_only=read_only)
         self.hits = HitCounter()
+        # Tells this store's leases from those of a killed one whose vector file it took over.
+        self._token = uuid.uuid4().hex[:8]
         self._writers = Writers(self.layout)
         self._readers = Readers(self.layout, self.database)
         self._sealer = Sealer(self.layout, self.database)
@@ -111,7 +110,7 @@ class Store:
         """
         with self.writing() as connection:
             commit.write(connection, self._writers, batch)
-        self._sealer.consider()
+        self.seal_when_due()
 
     def delete(self, ids: Sequence[str]) -> int:
         """Deletes documents in one transaction; gives how many existed."""
@@ -122,24 +121,22 @@ class Store:
         self,
         connection: Connection,
         version: versions.Version,
+        lease: str,
         keys: Sequence[int],
         hashes: Sequence[bytes],
         rows: npt.NDArray[np.float32],
     ) -> int:
-        """Writes vectors of tasks this process holds, in the caller's transaction; gives how many counted."""
-        owner = self.owner(connection, version)
-        return commit.fill(connection, self._writers, version, owner, keys, hashes, rows)
+        """Writes vectors of tasks held under a lease, in the caller's transaction; gives how many counted."""
+        return commit.fill(connection, self._writers, version, lease, keys, hashes, rows)
 
-    def owner(self, connection: Connection, version: versions.Version) -> str:
-        """Who this process is when it leases tasks of a version."""
-        return f"{self._writers.owner(connection, version)}:{_PROCESS}"
+    def new_lease(self, connection: Connection, version: versions.Version) -> str:
+        """A name for a lease that is never used again; it tells whether its holder is alive."""
+        return f"{self._writers.owner(connection, version)}:{self._token}:{uuid.uuid4().hex[:8]}"
 
-    def release_leases(self, version: int) -> None:
-        """Gives back the tasks that this process holds."""
+    def release(self, version: int, lease: str) -> None:
+        """Gives back the tasks held under a lease."""
         with self.writing() as connection:
-            for owner in tasks.owners(connection, version, 0.0):
-                if owner.endswith(_PROCESS):
-                    tasks.release(connection, version, owner)
+            tasks.release(connection, version, lease)
 
     def release_dead_leases(self, version: int) -> None:
         """Gives back the tasks of workers that died or whose time has run out."""
@@ -166,6 +163,10 @@ class Store:
         for version in dropped:
             shutil.rmtree(self.layout.version(version), ignore_errors=True)
 
+    def seal_when_due(self) -> None:
+        """Starts the builder where rows have become too many to scan; to be called after every commit of rows."""
+        self._sealer.consider()
+
     def seal(self) -> None:
         """Seals what is due now, in this thread."""
         self._sealer.run()
@@ -181,10 +182,10 @@ class Store:
         self.database.close()
 
     def _is_alive(self, version: int, owner: str) -> bool:
-        file, process = owner.split(":")
-        if process == _PROCESS:
+        file, token, _ = owner.split(":")
+        if token == self._token:
             return True
-        # A file that this process took over has no other owner: the one who leased is dead.
+        # A file that this store took over has no other owner: the one who leased is dead.
         return not self._writers.owns(file) and is_owned(self.layout.version(version), file)
 
 
