@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade.catalog import Connection, Database, documents, files, versions
-from crossfade.errors import DamagedFile
+from crossfade.errors import CollectionBusy, DamagedFile, StorageFailed
 from crossfade.index import (
     FileExtent,
     Locations,
@@ -49,7 +50,7 @@ class Readers:
             # Read before the state: a commit in between makes the next call look again, never miss it.
             seen = self._database.data_version()
             if self._current is None or seen != self._seen:
-                self._current = self._refresh(self._current)
+                self._current = self._newest(self._current)
                 self._seen = seen
             return self._current
 
@@ -59,11 +60,21 @@ class Readers:
             while self._versions:
                 self._versions.popitem()[1].close()
 
+    def _newest(self, last: Snapshot | None) -> Snapshot:
+        while True:
+            before = self._database.data_version()
+            try:
+                return self._refresh(last)
+            except DamagedFile:
+                # A version that was dropped since the catalog was read has taken its files along.
+                if self._database.data_version() == before:
+                    raise
+
     def _refresh(self, last: Snapshot | None) -> Snapshot:
         with self._database.reading() as connection:
             state = versions.read(connection)
             for gone in set(self._versions) - set(state.versions):
-                self._versions.pop(gone).close()
+                del self._versions[gone]  # searches under way keep their indices
             all_files, all_segments = files.all_files(connection), files.all_segments(connection)
             indices = {
                 number: self._version(number, version.space).index(
@@ -82,7 +93,7 @@ class Readers:
         for reader in self._versions.values():
             while reader.lost and not self._database.read_only:
                 name = reader.lost.pop()
-                with self._database.writing() as connection:
+                with _where_possible(), self._database.writing() as connection:
                     files.drop_segment(connection, name)
                     versions.note(connection, "segment lost", {"name": name})
 
@@ -185,5 +196,10 @@ class _Verified:
 
     def remember(self, identity: str) -> None:
         if not self._database.read_only:
-            with self._database.writing() as connection:
+            with _where_possible(), self._database.writing() as connection:
                 files.remember_verified(connection, identity)
+
+
+def _where_possible() -> contextlib.suppress:
+    """Searches go on where nothing can be written; what is lost is only that the next reader finds it out again."""
+    return contextlib.suppress(CollectionBusy, StorageFailed)

@@ -177,9 +177,9 @@ class Store:
         if not self.read_only:
             with contextlib.suppress(CrossfadeError), self.writing() as connection:
                 self.flush_hits(connection)  # a count that is lost costs nothing
+        self.database.close()  # waits for a write under way, which still needs its files
         self._writers.close()
         self._readers.close()
-        self.database.close()
 
     def _is_alive(self, version: int, owner: str) -> bool:
         file, token, _ = owner.split(":")
