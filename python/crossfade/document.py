@@ -117,9 +117,9 @@ def _checked_meta(meta: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     if not isinstance(meta, Mapping) or not all(isinstance(field, str) for field in meta):
         raise InvalidInput(f"the meta of {name} must map field names to JSON values, got {meta!r}")
     try:
-        text = json.dumps(dict(meta), allow_nan=False)
+        text = json.dumps(dict(meta), allow_nan=False, ensure_ascii=False)
         text.encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"the meta of {name} must hold JSON values only: {error}") from error
     copy: dict[str, Any] = json.loads(text)
     return copy

@@ -120,7 +120,7 @@ def _sort(
         stored = known.get(document.id)
         if stored is None or (stored.document.title, stored.document.text) != (document.title, document.text):
             texts.append(document)
-        elif stored.document != document:
+        elif not documents.same(stored.document, document):
             metadata.append(document)
     new = sum(document.id not in known for document in texts)
     keys = {document.id: known[document.id].key for document in (*texts, *metadata) if document.id in known}

@@ -58,6 +58,11 @@ def fetch(connection: Connection, keys: Iterable[int]) -> dict[int, Document]:
     }
 
 
+def same(one: Document, other: Document) -> bool:
+    """Whether nothing differs, compared as it is stored: Python calls `True`, 1 and 1.0 equal."""
+    return _values(one) == _values(other)
+
+
 def insert(connection: Connection, document: Document, hits: int = 0) -> int:
     """Adds a new revision; gives its key, which was never used before."""
     connection.execute(
