@@ -140,6 +140,8 @@ class Collection:
         if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
             ready = None if vectors is None else check_vectors(vectors, space, len(batch))
             return upsert(self._store, self._encoders, batch, ready, progress)
+        if not isinstance(batch, Iterable):
+            raise InvalidInput(f"upsert takes documents, got {batch!r:.80}")
         if vectors is not None:
             raise InvalidInput("vectors= needs the documents as a list, to match them row by row")
         return self._upsert_stream(batch, progress)
@@ -150,6 +152,8 @@ class Collection:
         Returns:
             How many there were.
         """
+        if not isinstance(ids, Iterable):
+            raise InvalidInput(f"delete takes an id or several, got {ids!r}")
         wanted = [ids] if isinstance(ids, str) else list(ids)
         return self._store.delete([check_id(identifier) for identifier in wanted])
 
@@ -209,7 +213,9 @@ class Collection:
             raise InvalidInput("space= goes with vector=; a text is embedded by the collection's own encoder")
         if isinstance(query, str):
             return self._searcher.by_texts([query], k, filter)[0]
-        return self._searcher.by_texts(list(query or ()), k, filter)
+        if not isinstance(query, Iterable):
+            raise InvalidInput(f"search takes a text or a list of texts, got {query!r}")
+        return self._searcher.by_texts(list(query), k, filter)
 
     def migrate(self, encoder: Encoder) -> Migration:
         """Starts a migration to another encoder, or resumes the one on disk.
@@ -272,7 +278,8 @@ class Collection:
             return versions.read(connection).documents
 
     def __contains__(self, identifier: object) -> bool:
-        return isinstance(identifier, str) and self.get(identifier) is not None
+        with self._store.reading() as connection:
+            return isinstance(identifier, str) and bool(documents.keys_of(connection, [identifier]))
 
     def __enter__(self) -> Collection:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, overload
 
@@ -196,6 +197,10 @@ def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> Mask | Non
     empty = [field for field, values in lists.items() if not values]
     if empty:
         raise InvalidInput(f"filter needs at least one value for {', '.join(empty)}")
+    try:
+        json.dumps(dict(lists), allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"filter must hold JSON values only: {error}") from error
     mask = np.zeros(len(view.snapshot.dead), np.bool_)
     with view.database.reading() as connection:
         keys = documents.matching(connection, lists)
