@@ -17,7 +17,9 @@ class Encoders:
         self._lock = threading.Lock()
 
     def add(self, encoder: Encoder) -> None:
-        self._by_space.setdefault(encoder.space.fingerprint, encoder)
+        """Makes an encoder the one of its Space; it takes the place of one that was handed in earlier."""
+        with self._lock:
+            self._by_space[encoder.space.fingerprint] = encoder
 
     def get(self, version: versions.Version) -> Encoder:
         """The encoder of a version.
