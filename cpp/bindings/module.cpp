@@ -33,11 +33,11 @@ BadRowsPair normalize(const Array<float>& x_array, Array<Out>& out_array, std::s
     std::vector<double> reciprocals(x.n);
     BadRowCount bad(x.n);
     for_ranges(x.n, work, threads, [&](std::size_t begin, std::size_t end) {
-        bad.add(kernels.normalize_measure(x.at(begin), x.stride, end - begin, x.d, &reciprocals[begin]), begin);
+        bad.add(kernels.normalize_measure(x.at(begin), x.stride, end - begin, x.d, reciprocals.data() + begin), begin);
     });
     if (bad.total().count > 0) return pair_of(bad.total());
     for_ranges(x.n, work, threads, [&](std::size_t begin, std::size_t end) {
-        (kernels.*scale)(x.at(begin), x.stride, end - begin, x.d, &reciprocals[begin], out.at(begin), out.stride);
+        (kernels.*scale)(x.at(begin), x.stride, end - begin, x.d, reciprocals.data() + begin, out.at(begin), out.stride);
     });
     return pair_of(bad.total());
 }
