@@ -73,7 +73,7 @@ def texts(count: int = 200) -> list[str]:
 def sentence_transformers_rows(name: str, samples: list[str]) -> Rows:
     """Rows of sentence-transformers in float32, from the same files."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers import models as parts
+    from sentence_transformers.sentence_transformer import modules as parts
 
     with tempfile.TemporaryDirectory() as folder:
         for path in pull(name).iterdir():
@@ -82,7 +82,7 @@ def sentence_transformers_rows(name: str, samples: list[str]) -> Rows:
             json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512})
         )
         body = parts.Transformer(folder, max_seq_length=256)
-        pool = parts.Pooling(body.get_word_embedding_dimension(), pooling_mode="mean")
+        pool = parts.Pooling(body.get_embedding_dimension(), pooling_mode="mean")
         model = SentenceTransformer(modules=[body, pool, parts.Normalize()], device="cpu")
         return np.asarray(model.encode(samples, batch_size=1, convert_to_numpy=True), dtype=np.float32)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -22,13 +23,33 @@ TOKEN_BUDGET = 1_024
 # again.
 LENGTH_STEP = 8
 
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
 Rows = NDArray[np.float32]
 Progress = Callable[[int], None]
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0))
+    """Cores this process may run on: those it is bound to, or fewer where its control group has a smaller quota."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota = cpu_quota(_CPU_QUOTA.read_text())
+    except OSError:
+        return cores
+    return cores if quota is None else min(cores, quota)
+
+
+def cpu_quota(text: str) -> int | None:
+    """Whole cores that a control group's cpu.max grants, at least 1; None where it sets no limit.
+
+    Example:
+        >>> cpu_quota("150000 100000"), cpu_quota("max 100000")
+        (2, None)
+    """
+    quota, _, period = text.strip().partition(" ")
+    if not (quota.isdecimal() and period.isdecimal() and int(period)):
+        return None
+    return max(1, -(-int(quota) // int(period)))
 
 
 def batches(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int]]:
