@@ -62,13 +62,17 @@ class Readers:
 
     def _newest(self, last: Snapshot | None) -> Snapshot:
         while True:
-            before = self._database.data_version()
+            before = self._epoch()
             try:
                 return self._refresh(last)
             except DamagedFile:
                 # A version that was dropped since the catalog was read has taken its files along.
-                if self._database.data_version() == before:
+                if self._epoch() == before:
                     raise
+
+    def _epoch(self) -> int:
+        with self._database.reading() as connection:
+            return versions.epoch(connection)
 
     def _refresh(self, last: Snapshot | None) -> Snapshot:
         with self._database.reading() as connection:
