@@ -100,11 +100,16 @@ def history(folder: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def content_of(folder: Path) -> dict[str, str]:
-    """Every file's digest, and every row of the catalog: equal twice exactly if nothing was written between."""
+    """Every file's digest, and every row of the catalog: equal twice exactly if nothing was written between.
+
+    The shared memory of the catalog and an empty log of it come and go with readers.
+    """
     digests = {
         str(path.relative_to(folder)): hashlib.blake2b(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith("-shm")
+        if path.is_file()
+        and not path.name.endswith("-shm")
+        and not (path.name.endswith("-wal") and not path.stat().st_size)
     }
     return digests | {"rows": _rows_of(folder / "catalog.sqlite")}
 
