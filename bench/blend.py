@@ -7,8 +7,9 @@
 how scores are blended, not an index. Lift = (result − old) / (new − old); its area is over the share, by
 trapezoids.
 
-The order "random" is the mean of `--seeds` orders. "hot" re-embeds what the queries' old rankings show most
-often first: the case where the queries measured are those that were logged.
+The order "random" is the mean of `--seeds` orders; its lowest point is that of any one of them. "hot" re-embeds
+what the queries' old rankings show most often first: the case where the queries measured are those that were
+logged.
 """
 
 from __future__ import annotations
@@ -133,7 +134,6 @@ def measure(bench: Bench, seeds: int) -> dict[str, Any]:
         "random": [np.random.default_rng(seed).permutation(len(bench.ids)) for seed in range(seeds)],
         "hot": [bench.hot_order(heads)],
     }
-    rows = {name: [_mean_fade(bench, group, share, heads) for share in SHARES] for name, group in orders.items()}
     return {
         "documents": len(bench.ids),
         "queries": len(bench.queries),
@@ -143,22 +143,22 @@ def measure(bench: Bench, seeds: int) -> dict[str, Any]:
         "bridge": dataclasses.asdict(bench.bridge.quality),
         "estimate": dataclasses.asdict(bench.blend.estimate),
         "shares": list(SHARES),
-        "orders": {name: _summary(values, old, new) for name, values in rows.items()},
+        "orders": {name: _fade_in(bench, group, heads, old, new) for name, group in orders.items()},
     }
 
 
-def _mean_fade(bench: Bench, orders: list[Positions], share: float, heads: list[Positions]) -> float:
-    values = [bench.fade(np.sort(order[: round(len(order) * share)]), heads) for order in orders]
-    return float(np.mean(values))
-
-
-def _summary(values: list[float], old: float, new: float) -> dict[str, Any]:
-    lift = [(value - old) / (new - old) for value in values]
+def _fade_in(bench: Bench, orders: list[Positions], heads: list[Positions], old: float, new: float) -> dict[str, Any]:
+    """One kind of order: means at every share, and the lowest point that any single order of it reached."""
+    counts = [round(len(bench.ids) * share) for share in SHARES]
+    values = np.array([[bench.fade(np.sort(order[:count]), heads) for count in counts] for order in orders])
+    means = values.mean(axis=0)
+    # Where the new model is no better there is nothing to have a share of.
+    lift = (means - old) / (new - old) if new > old else None
     return {
-        "ndcg": values,
-        "lift": lift,
-        "area": float(np.trapezoid(lift, SHARES)),
-        "lowest_minus_old": min(values) - old,
+        "ndcg": means.tolist(),
+        "lift": None if lift is None else lift.tolist(),
+        "area": None if lift is None else float(np.trapezoid(lift, SHARES)),
+        "lowest_minus_old": float(values.min() - old),
     }
 
 
@@ -191,8 +191,9 @@ def _table(result: dict[str, Any]) -> str:
     ]
     for name, order in result["orders"].items():
         lines.append(f"{name:8}" + "".join(f"{value:8.4f}" for value in order["ndcg"]))
-        lift = "".join(f"{value:+8.2f}" for value in order["lift"])
-        lines.append(f"  lift  {lift}{order['area']:8.3f}{order['lowest_minus_old']:+15.4f}")
+        shown = "".join(f"{value:+8.2f}" for value in order["lift"] or ())
+        area = f"{order['area']:8.3f}" if order["lift"] else "no lift: the new model is no better".rjust(80)
+        lines.append(f"  lift  {shown}{area}{order['lowest_minus_old']:+15.4f}")
     return "\n".join(lines)
 
 
