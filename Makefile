@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-NATIVE := $(shell find cpp -type f 2>/dev/null) CMakeLists.txt pyproject.toml
+NATIVE := $(shell find cpp models -type f) CMakeLists.txt pyproject.toml
 
 .PHONY: demo test lint clean
 demo: $(STAMP)
