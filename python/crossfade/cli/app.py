@@ -196,7 +196,7 @@ def demo(
     with reporting(as_json) as report:
         from crossfade.cli import demo, outcome
 
-        measured = demo.run(report, questions=questions, seed=seed, keep=keep)
+        measured = demo.run(report, demo.library(), questions=questions, seed=seed, keep=keep)
         report.result(measured.to_dict(), *outcome.shown(measured))
         if not measured.held:
             raise typer.Exit(1)

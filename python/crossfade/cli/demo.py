@@ -7,7 +7,7 @@ import dataclasses
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from crossfade import evaluate
@@ -38,32 +38,57 @@ class Run:
     new: Encoder
     questions: dict[str, str]
     load: SearchLoad
+    quiet_seconds: float
     points: list[Point] = dataclasses.field(default_factory=list)
     filling_seconds: float = 0.0
 
 
-def run(report: Report, *, questions: int, seed: int, keep: str | None) -> Outcome:
+def library() -> list[corpus.Entry]:
+    """What the demo is about: the documentation of the running interpreter's standard library.
+
+    Raises:
+        InvalidInput: This Python comes without the source files.
+    """
+    entries = corpus.entries()
+    if len(entries) < FEWEST_DOCUMENTS:
+        raise InvalidInput(
+            f"the demo reads the standard library's documentation and found {len(entries)} texts, but needs "
+            f"{FEWEST_DOCUMENTS}; run it with a Python that has its library's source files"
+        )
+    return entries
+
+
+def run(
+    report: Report,
+    entries: Sequence[corpus.Entry],
+    *,
+    questions: int,
+    seed: int = 0,
+    keep: str | None = None,
+    quiet_seconds: float = QUIET_SECONDS,
+) -> Outcome:
     """Index with the old model, migrate under load, cut over, go back and forth; measure throughout.
 
     Args:
         report: Gets messages and progress.
+        entries: What is indexed and searched for.
         questions: How many summaries are searched for, each with one right answer.
         seed: Of the choice of the questions and of the order of the load.
         keep: Folder that keeps the collection; a temporary one by default.
+        quiet_seconds: How long the load runs alone, before and after.
 
     Raises:
-        CrossfadeError: A step failed, or this Python has too few source files to read.
+        CrossfadeError: A step failed.
     """
     started = time.perf_counter()
     old, new = models.load(OLD, report), models.load(NEW, report)
-    entries = _entries()
     asked = {entry.id: entry.question for entry in entries if entry.unambiguous}
     chosen = random.Random(seed).sample(sorted(asked), min(questions, len(asked)))
     with _folder(keep) as folder, Collection.create(folder, old) as docs:
         index(report, docs, entries)
         texts = [asked[name] for name in sorted(asked)]
         load = SearchLoad(lambda text: docs.search(text, k=TOP), texts, least_hits=TOP, seed=seed)
-        stage = Run(report, docs, new, {name: asked[name] for name in chosen}, load)
+        stage = Run(report, docs, new, {name: asked[name] for name in chosen}, load, quiet_seconds)
         with load:
             before = quiet(stage, BEFORE)
             fade(stage)
@@ -87,7 +112,7 @@ def run(report: Report, *, questions: int, seed: int, keep: str | None) -> Outco
         )
 
 
-def index(report: Report, docs: Collection, entries: list[corpus.Entry]) -> None:
+def index(report: Report, docs: Collection, entries: Sequence[corpus.Entry]) -> None:
     """Embed and store all entries with the old model."""
     with report.bar(f"indexing with {OLD}", "documents", len(entries)) as bar:
         docs.upsert((Document(entry.id, entry.text) for entry in entries), progress=bar.update)
@@ -110,7 +135,7 @@ def quiet(stage: Run, phase: str) -> dict[str, list[str]]:
     """Measure latency with nothing but the load going on, then the rankings."""
     stage.report.say(f"searching, {phase} the migration")
     stage.load.phase = phase
-    time.sleep(QUIET_SECONDS)
+    time.sleep(stage.quiet_seconds)
     found = rankings(stage)
     stage.report.say(f"nDCG@10 {quality(found):.4f}, p50 {stage.load.latency(phase).p50_ms:.1f} ms")
     return found
@@ -153,16 +178,6 @@ def switch(stage: Run, before: dict[str, list[str]]) -> tuple[float, bool]:
     migration.cutover()
     stage.report.say("cut over again")
     return new, identical
-
-
-def _entries() -> list[corpus.Entry]:
-    entries = corpus.entries()
-    if len(entries) < FEWEST_DOCUMENTS:
-        raise InvalidInput(
-            f"the demo reads the standard library's documentation and found {len(entries)} texts, but needs "
-            f"{FEWEST_DOCUMENTS}; run it with a Python that has its library's source files"
-        )
-    return entries
 
 
 @contextlib.contextmanager

@@ -1,0 +1,368 @@
+"""The command line: what a user types, reads and gets back as an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import crossfade as cf
+from crossfade.cli import app, demo, results
+from crossfade.cli.console import Report
+from crossfade.cli.corpus import Entry
+from crossfade.cli.documents import read
+from crossfade.cli.load import Latency, SearchLoad
+from crossfade.cli.outcome import AFTER, BEFORE, DURING, Outcome, Point, shown
+from crossfade.errors import InvalidInput
+from support import documents, filled
+
+LINES = (
+    '{"id": "a1", "text": "How do I reset my password?", "lang": "en", "year": 2020}\n'
+    '{"_id": "a2", "text": "The cat sat on the mat", "title": "Cats", "lang": "en"}\n'
+    "\n"
+    '{"id": "a3", "text": "Les heures du dimanche", "lang": "fr"}\n'
+)
+NOISY = {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def crossfade(*words: str | Path, stdin: str | None = None) -> Result:
+    """One command in this process."""
+    return CliRunner().invoke(app, [str(word) for word in words], input=stdin, env=NOISY)
+
+
+def answer(*words: str | Path, stdin: str | None = None) -> dict[str, Any]:
+    """The object that a successful command with --json prints."""
+    done = crossfade(*words, "--json", stdin=stdin)
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
+    """One command in a process of its own."""
+    command = [sys.executable, "-c", "from crossfade.cli import main; main()", *map(str, words)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **NOISY, **environment})
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a process."""
+    stdout, stderr = process.communicate(timeout=120)
+    return process.returncode, stdout, stderr
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.jsonl"
+    path.write_text(LINES)
+    return path
+
+
+@pytest.fixture
+def kb(folder: Path, source: Path, l3: cf.Encoder) -> Path:
+    """A collection of the three documents above."""
+    with cf.Collection.create(folder, l3) as docs:
+        docs.upsert(read(str(source)))
+    return folder
+
+
+def test_create_add_search(folder: Path, source: Path) -> None:
+    """The first three commands anyone types."""
+    assert answer("create", folder, "--model", "minilm-l3")["model"] == "minilm-l3"
+    added = answer("add", folder, source)
+    assert (added["new"], added["unchanged"], added["documents"]) == (3, 0, 3)
+    hits = answer("search", folder, "forgotten password", "-k", "2")["hits"]
+    assert hits[0]["id"] == "a1"
+    assert len(hits) == 2
+    assert hits[0]["meta"] == {"lang": "en", "year": 2020}
+
+
+def test_add_again_changes_nothing(kb: Path, source: Path) -> None:
+    """What is there already is told apart from what is new or changed."""
+    added = answer("add", kb, source)
+    assert (added["new"], added["changed"], added["unchanged"]) == (0, 0, 3)
+
+
+def test_add_from_stdin(kb: Path) -> None:
+    """`-` reads stdin, with the format named where it isn't JSON lines."""
+    assert answer("add", kb, "-", stdin='{"id": 7, "text": "A number is an id too"}\n')["new"] == 1
+    assert answer("add", kb, "-", "--format", "csv", stdin="id,text\nc1,From a table\n")["new"] == 1
+
+
+def test_search_filters(kb: Path) -> None:
+    """One field's values are alternatives, and a number finds the number."""
+
+    def ids(*conditions: str) -> set[str]:
+        options = [word for condition in conditions for word in ("--filter", condition)]
+        return {hit["id"] for hit in answer("search", kb, "cats", *options)["hits"]}
+
+    assert ids("lang=fr") == {"a3"}
+    assert ids("lang=fr", "lang=en") == {"a1", "a2", "a3"}
+    assert ids("year=2020") == {"a1"}
+    assert ids("lang=fr", "year=2020") == set()
+
+
+def test_search_shows_lines(kb: Path) -> None:
+    """Without --json a hit is a line: rank, score, id, text; square brackets are text as well."""
+    crossfade("add", kb, "-", stdin='{"id": "b", "text": "the [bold] word in [/brackets]"}\n')
+    done = crossfade("search", kb, "brackets", "-k", "1")
+    assert done.stdout.split()[0::2][:2] == ["1", "b"]
+    assert "the [bold] word in [/brackets]" in done.stdout
+
+
+def test_migrate_cut_over_roll_back_prune(kb: Path) -> None:
+    """The whole way to another model and back, each step naming the next."""
+    migrated = answer("migrate", kb, "--to", "minilm-l6")
+    assert (migrated["done"], migrated["documents"]) == (3, 3)
+    assert migrated["next"] == f"crossfade cutover {kb}"
+    assert answer("status", kb)["live"] == 1
+    assert answer("cutover", kb)["state"] == "cut over"
+    assert answer("status", kb)["live"] == 2
+    assert answer("rollback", kb)["live"] == 1
+    answer("cutover", kb)
+    assert answer("prune", kb)["dropped"] == []
+    assert answer("prune", kb, "--force")["dropped"] == [1]
+    assert answer("search", kb, "forgotten password")["hits"][0]["id"] == "a1"
+
+
+def test_status_shows_versions_and_migration(kb: Path) -> None:
+    """People see the versions as a table and how far the migration is."""
+    crossfade("migrate", kb, "--to", "minilm-l6")
+    said = crossfade("status", kb).stdout
+    assert "3 documents, version 1 answers" in said
+    assert "paraphrase-MiniLM-L3-v2" in said
+    assert "migration 1 → 2: filling, 3 of 3 documents done (100%), 0 failed" in said
+
+
+def test_cutover_needs_a_migration(kb: Path) -> None:
+    """Without a migration the message names the command that starts one."""
+    done = crossfade("cutover", kb)
+    assert done.exit_code == 1
+    assert f"crossfade migrate {kb} --to MODEL" in done.stderr
+
+
+def test_models_are_listed_and_verified() -> None:
+    """The models that ship as manifests are listed; what is cached is intact."""
+    crossfade("models", "pull", "minilm-l3")
+    names = {info["name"]: info for info in answer("models", "list")["models"]}
+    assert names["minilm-l3"]["cached"] is True
+    assert names["minilm-l6"]["dim"] == 384
+    verified = answer("models", "verify", "minilm-l3")
+    assert verified["intact"] is True
+    assert all(verified["files"].values())
+
+
+def test_verify_of_an_empty_cache_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing file is exit code 1, with the command that fetches it."""
+    monkeypatch.setenv("CROSSFADE_CACHE", str(tmp_path))
+    done = crossfade("models", "verify", "minilm-l3")
+    assert done.exit_code == 1
+    assert "crossfade models pull minilm-l3" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("search", "nowhere.cf", "text"), "NotACollection"),
+        (("create", "new.cf", "--model", "no-such-model"), "UnknownModel"),
+        (("status", "nowhere.cf"), "NotACollection"),
+        (("models", "pull", "no-such-model"), "UnknownModel"),
+    ],
+)
+def test_errors_are_one_line(words: Sequence[str], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error is one line on stderr and exit code 1; with --json its type and message are on stdout."""
+    monkeypatch.chdir(tmp_path)
+    done = crossfade(*words)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    done = crossfade(*words, "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["error"]["type"] == kind
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("search",), ("no-such-command",), ("search", "kb.cf", "x", "-k", "many")])
+def test_usage_errors_are_2(words: Sequence[str]) -> None:
+    """What can't be a command line is exit code 2."""
+    assert crossfade(*words).exit_code == 2
+
+
+def test_processes_end_with_their_codes(kb: Path) -> None:
+    """A real process: one JSON object on stdout, no traceback but with CROSSFADE_DEBUG=1."""
+    good, quiet, loud = (
+        start("search", kb, "forgotten password", "--json"),
+        start("search", kb.parent / "nowhere", "x"),
+        start("search", kb.parent / "nowhere", "x", CROSSFADE_DEBUG="1"),
+    )
+    code, stdout, _ = finish(good)
+    assert (code, json.loads(stdout)["hits"][0]["id"]) == (0, "a1")
+    code, stdout, stderr = finish(quiet)
+    assert (code, stdout, "Traceback" in stderr) == (1, "", False)
+    code, _, stderr = finish(loud)
+    assert (code, "Traceback" in stderr) == (1, True)
+
+
+def test_an_interrupted_migration_resumes(folder: Path, l3: cf.Encoder) -> None:
+    """Ctrl-C ends with 130 and names the command that resumes; that one does the rest."""
+    with cf.Collection.create(folder, l3) as docs:
+        texts = [document.text for document in documents(450)]
+        docs.upsert([cf.Document(f"d{n}", f"{text} {texts[n - 1]} {n}") for n, text in enumerate(texts)])
+    process = start("migrate", folder, "--to", "minilm-l6")
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("bridge:"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    code, stdout, stderr = finish(process)
+    assert (code, stdout) == (130, ""), stderr
+    assert f"Resume: crossfade migrate {folder} --to minilm-l6" in stderr
+    left = answer("status", folder)["migration"]
+    assert (left["state"], left["fitted"], left["done"] < 450) == ("filling", True, True)
+    assert answer("migrate", folder, "--to", "minilm-l6")["done"] == 450
+
+
+def test_another_process_can_read_meanwhile(folder: Path, l3: cf.Encoder) -> None:
+    """Commands work while a service holds the collection."""
+    with filled(folder, l3, 20) as docs:
+        assert answer("status", folder)["documents"] == 20
+        assert answer("add", folder, "-", stdin='{"id": "x", "text": "brand new words"}\n')["documents"] == 21
+        assert docs.search("brand new words", k=1).ids == ["x"]
+
+
+def test_help_needs_nothing_heavy() -> None:
+    """The command line loads no native library before a command does."""
+    heavy = "{'onnxruntime', 'usearch', 'tokenizers', 'apsw', 'numpy'}"
+    program = f"import sys, crossfade.cli; sys.exit(str({heavy} & set(sys.modules) or '') or 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("c.jsonl", '{"id": "a", "text": "x"}\n{"id": "b"}\n', "line 2: needs a field text"),
+        ("c.jsonl", '{"id": "a", "text": "x"}\n\n{"text": "y"}\n', "line 3: needs one field id"),
+        ("c.jsonl", '{"id": "a", "text": "x"}\nnot json\n', "line 2: must be one JSON object"),
+        ("c.jsonl", "[1, 2]\n", "line 1: must be one JSON object, got list"),
+        ("c.jsonl", '{"id": "a", "text": "  "}\n', "line 1: document 'a' needs a text"),
+        ("c.jsonl", '{"id": "a", "text": "x", "n": NaN}\n', "line 1: the meta of document 'a'"),
+        ("c.jsonl", b'{"id": "a", "text": "x"}\n\xff\n', "line 2: must be UTF-8"),
+        ("c.csv", "id,text\na,x\nb,y,z\n", "line 3: has more fields than the header"),
+        ("c.csv", 'id,text\na,"x\n', "can't be read as CSV"),
+        ("c.csv", "name,text\na,x\n", "line 2: needs one field id"),
+    ],
+)
+def test_a_bad_line_is_named(name: str, content: str | bytes, said: str, kb: Path, tmp_path: Path) -> None:
+    """The message names file and line, and nothing of the file was added, whatever came before."""
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    done = crossfade("add", kb, path)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert str(path) in done.stderr
+    assert answer("status", kb)["documents"] == 3
+
+
+def test_csv_fields_become_documents(tmp_path: Path) -> None:
+    """Quoted fields may hold commas and line ends; empty ones are left out; a byte order mark is no part of a name."""
+    path = tmp_path / "c.csv"
+    path.write_bytes('\ufeffid,title,text,lang\na,,"one, two\nthree",\nb,T,four,en\n'.encode())
+    first, second = read(str(path))
+    assert (first.id, first.text, first.title, first.meta) == ("a", "one, two\nthree", None, {})
+    assert (second.title, second.meta) == ("T", {"lang": "en"})
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """A file that can't be opened is named."""
+    with pytest.raises(InvalidInput, match=r"none\.jsonl can't be read"):
+        list(read(str(tmp_path / "none.jsonl")))
+
+
+@pytest.mark.parametrize("condition", ["lang", "=en"])
+def test_a_filter_needs_field_and_value(condition: str) -> None:
+    """A condition without a field or a value is refused."""
+    with pytest.raises(InvalidInput, match="field=value"):
+        results.filter_of([condition])
+
+
+def test_filter_values_have_their_json_meaning_too() -> None:
+    """Numbers and truth values match the string and the JSON value; anything else only itself."""
+    meant = results.filter_of(["a=1.5", "a=x", "b=true", "c=NaN", "d=[1]", "e=a=b"])
+    assert meant == {"a": ["1.5", 1.5, "x"], "b": ["true", True], "c": ["NaN"], "d": ["[1]"], "e": ["a=b"]}
+
+
+def test_the_load_counts_every_failure() -> None:
+    """A search that raises, or finds too little, is a failed one; the others are timed under their phase."""
+
+    def search(text: str) -> str:
+        if text == "raises":
+            raise RuntimeError("broken")
+        return text
+
+    with SearchLoad(search, ["raises", "x", "enough"], least_hits=2, per_second=500.0) as load:
+        load.phase = "here"
+        while load.latency("here").searches < 20 or len(set(load.failures)) < 2:
+            pass
+    assert set(load.failures) == {"RuntimeError: broken", "1 hits for 'x'"}
+    assert load.answered >= load.latency("here").searches >= 20
+    assert 0.0 < load.latency("here").p50_ms <= load.latency("here").p99_ms
+    assert load.latency("elsewhere") == Latency(0, 0.0, 0.0)
+
+
+def outcome(*, failures: tuple[str, ...] = (), worst: float = 0.3, identical: bool = True) -> Outcome:
+    """What a demo could have measured; the old model's value is 0.3."""
+    return Outcome(
+        documents=10,
+        questions=5,
+        searches=100,
+        failures=failures,
+        ndcg_old=0.3,
+        ndcg_new=0.4,
+        rollback_identical=identical,
+        points=(Point(0.0, 0.3, 0.0, 0.0), Point(0.5, worst, 1.0, 2.0)),
+        phases={phase: Latency(1, 1.0, 2.0) for phase in (BEFORE, DURING, AFTER)},
+        docs_per_second=5.0,
+        seconds=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        (outcome(failures=("Boom: x",)), "1 searches failed, the first with: Boom: x"),
+        (outcome(worst=0.2999), "nDCG@10 fell to 0.2999"),
+        (outcome(identical=False), "after the rollback"),
+    ],
+)
+def test_a_demo_that_did_not_hold_says_so(measured: Outcome, said: str) -> None:
+    """A failed search, a worse share or an inexact way back are said, and are no success."""
+    assert not measured.held
+    *_, verdict = shown(measured)
+    assert said in str(verdict)
+
+
+def test_a_demo_that_held_says_so() -> None:
+    """As good as the old model at every share is enough."""
+    assert outcome().held
+
+
+def test_the_demo_runs(tmp_path: Path) -> None:
+    """Every phase for real, on a part of the library: all searches answered, all shares measured, all numbers there."""
+    entries: list[Entry] = demo.library()[:260]
+    kept = tmp_path / "demo.cf"
+    measured = demo.run(Report(True), entries, questions=50, keep=str(kept), quiet_seconds=0.3)
+    found = json.loads(json.dumps(measured.to_dict(), allow_nan=False))
+    assert (found["documents"], found["failed_searches"], found["rollback_identical"]) == (260, 0, True)
+    assert [round(point["share"], 1) for point in found["shares"]][-1] == 1.0
+    assert len(found["shares"]) == 11
+    assert found["ndcg_old"] == found["shares"][0]["ndcg"].__round__(4)
+    assert min(found["ndcg_old"], found["ndcg_new"], found["search_p50_ms"], found["docs_per_second"]) > 0.0
+    assert answer("status", kept)["live"] == 2
