@@ -126,6 +126,14 @@ def test_import_is_quick_and_quiet() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_usearch_first_is_an_error_and_no_crash() -> None:
+    """A program that has loaded usearch before onnxruntime is told so, instead of dying by a signal."""
+    code = "import usearch.index, crossfade; crossfade.Encoder"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "put `import onnxruntime` before" in done.stderr
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     """A name crossfade does not have raises AttributeError, as in any module."""
     import crossfade

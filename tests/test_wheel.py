@@ -60,7 +60,7 @@ def test_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> Non
 
 
 def test_wheel_holds_what_it_should(wheel: Path) -> None:
-    """It carries the native module, the type marker, the stub, the licence and the models' manifests, and no weights."""
+    """It carries the native module, type marker, stub, licence and the models' manifests, and no weights."""
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in ("crossfade/py.typed", "crossfade/_core.pyi", "crossfade/models/minilm-l3.toml"):
         assert wanted in names

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+# usearch 2.26 carries a C++ library of its own whose unique symbols onnxruntime would take for its own: loading it
+# second is a segmentation fault. The other order is safe.
+if "usearch" in sys.modules and "onnxruntime" not in sys.modules:
+    raise ImportError(
+        "usearch was imported before onnxruntime, and loading onnxruntime now would crash this process; "
+        "put `import onnxruntime` before the first import of usearch"
+    )
+
 from .encoder import Encoder
 from .models import ModelInfo, list_models, pull, verify
 
