@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade.catalog import Database, documents, files, versions
-from crossfade.errors import CollectionClosed, StorageFailed
+from crossfade.errors import CollectionError, StorageFailed
 from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment
 
 from .layout import Layout
@@ -65,8 +65,9 @@ class Sealer:
                 self._thread.join()
 
     def _run_quietly(self) -> None:
-        # Closed meanwhile, or no space left: the rows go on being scanned, and the next commit tries again.
-        with contextlib.suppress(CollectionClosed, StorageFailed):
+        # Closed or dropped meanwhile, or no space left: the rows go on being scanned, and the next commit tries again.
+        # A damaged file is for searches to report.
+        with contextlib.suppress(CollectionError):
             self.run()
 
     def _tails(self) -> dict[int, int]:
@@ -78,7 +79,10 @@ class Sealer:
 
     def _seal(self, version: int) -> None:
         folder = self._layout.version(version)
-        lock = os.open(folder / "seal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(folder / "seal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageFailed(f"{folder / 'seal.lock'} could not be opened: {error}; check permissions") from error
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
