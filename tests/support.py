@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import numpy.typing as npt
 
 import crossfade as cf
 from crossfade.catalog import documents as stored_documents
+from crossfade.catalog import files as stored_files
 from crossfade.catalog import versions
-from crossfade.store import Store
+from crossfade.store import Store, sealing
 
 Embed = Callable[[list[str]], npt.NDArray[np.float32]]
 OLD, NEW, THIRD = ("old", 32, 1), ("new", 48, 2), ("third", 24, 3)
@@ -73,6 +76,20 @@ def is_first(docs: cf.Collection, *numbers: int) -> None:
     assert [hits.ids for hits in found] == [[f"d{number}"] for number in numbers]
 
 
+def settle(docs: cf.Collection) -> None:
+    """Waits until no tail is long enough to be sealed."""
+    deadline = time.monotonic() + 30
+    while True:
+        with docs._store.reading() as connection:
+            tails = Counter[int]()
+            for file in stored_files.all_files(connection):
+                tails[file.version] += file.rows - file.sealed_rows
+        if max(tails.values(), default=0) <= sealing.TAIL_ROWS:
+            return
+        assert time.monotonic() < deadline, f"not sealed after 30 s: {tails}"
+        docs._store.seal()
+
+
 def require_true_vectors(folder: Path, version: int, encoder: cf.Encoder) -> int:
     """Every document has, in a version, the vector its present text gives; returns how many documents there are."""
     store = Store(folder)
@@ -104,12 +121,11 @@ def content_of(folder: Path) -> dict[str, str]:
 
     The shared memory of the catalog and an empty log of it come and go with readers.
     """
+    contents = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     digests = {
-        str(path.relative_to(folder)): hashlib.blake2b(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not path.name.endswith("-shm")
-        and not (path.name.endswith("-wal") and not path.stat().st_size)
+        str(path.relative_to(folder)): hashlib.blake2b(content).hexdigest()
+        for path, content in contents.items()
+        if not path.name.endswith("-shm") and (content or not path.name.endswith("-wal"))
     }
     return digests | {"rows": _rows_of(folder / "catalog.sqlite")}
 

@@ -20,7 +20,7 @@ from crossfade.errors import (
     SpaceMismatch,
 )
 from crossfade.store import sealing
-from support import OLD, content_of, documents, filled, is_first, text_of, wrapped
+from support import OLD, content_of, documents, filled, is_first, settle, text_of, wrapped
 
 
 def test_create_makes_an_empty_collection(folder: Path, old: cf.Encoder) -> None:
@@ -399,11 +399,6 @@ def sealed(folder: Path, encoder: cf.Encoder, count: int, monkeypatch: pytest.Mo
     for start in range(0, count, 50):
         docs.upsert(documents(50, start=start))
     return docs
-
-
-def settle(docs: cf.Collection) -> None:
-    """Waits for the builder."""
-    docs._store.seal()
 
 
 def test_sealing_changes_no_result(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
