@@ -31,6 +31,7 @@ from support import (
     history,
     is_first,
     require_true_vectors,
+    settle,
     text_of,
     wrapped,
 )
@@ -406,9 +407,7 @@ def test_writes_without_the_old_encoder_are_listed_before_a_rollback(
     docs.close()
     with cf.Collection.open(folder, new) as later:
         later.upsert([cf.Document(f"late{number}", f"late text {number}") for number in range(7)])
-        with pytest.raises(
-            NotReady, match=r"7 documents .*late0, late1, late2, late3, late4, ….*hand in the old encoder"
-        ):
+        with pytest.raises(NotReady, match=r"7 documents .*late0, late1, .*late4, ….*hand in the old encoder"):
             later.rollback()
         assert later.space == new.space
         later.rollback(force=True)
@@ -499,7 +498,8 @@ def test_a_version_dropped_under_a_search(docs: cf.Collection, monkeypatch: pyte
 
     fade = docs.migrate(wrapped(*NEW, before=abandon))
     fade.run(until=0.9)
-    docs._store.seal()
+    settle(docs)
+    assert list(docs.path.glob("versions/0002/*.segment"))
     armed.append(True)
     hits = docs.search(text_of(8), k=5)
     assert armed == []
@@ -556,9 +556,7 @@ def test_a_pruned_migration_does_not_come_back(docs: cf.Collection, new: cf.Enco
     assert states(docs) == {1: "live"}
 
 
-def test_a_second_migration_after_the_first(
-    docs: cf.Collection, folder: Path, new: cf.Encoder, third: cf.Encoder
-) -> None:
+def test_a_second_migration(docs: cf.Collection, folder: Path, new: cf.Encoder, third: cf.Encoder) -> None:
     """From the new version on to a third one, with the first still retained, and back by one step."""
     first = docs.migrate(new)
     first.run()
