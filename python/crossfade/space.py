@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class Space:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InvalidInput(f"max_tokens must be positive or None, got {self.max_tokens!r}")
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """32 hexadecimal digits; equal for two Spaces exactly if their vectors may be compared."""
         identity = dataclasses.asdict(self)
