@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import NEW, OLD, THIRD, wrapped
 
 import crossfade as cf
+from support import NEW, OLD, THIRD, wrapped
 
 
 @pytest.fixture(scope="session")
