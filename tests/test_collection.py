@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -480,3 +481,20 @@ def test_a_damaged_segment_is_survived(
         is_first(docs, *range(0, 500, 23))
         hits = docs.search(text_of(1), k=500)
         assert len(hits) == len(set(hits.ids)) == 500
+
+
+def test_every_vector_tells_where_it_comes_from(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """A vector carries model, model version, dim, Space, when it was made and the hash of its text."""
+    with filled(folder, old, 3) as docs:
+        docs.migrate(new).run()
+        docs.upsert(cf.Document("d1", "another text"))
+        (first, second), (edited, *_) = docs.vectors("d0"), docs.vectors("d1")
+        assert [(v.model, v.model_version, v.dim, v.fingerprint) for v in (first, second)] == [
+            ("old", "1", 32, old.space.fingerprint),
+            ("new", "1", 48, new.space.fingerprint),
+        ]
+        assert first.text_hash == second.text_hash == cf.Document("d0", text_of(0)).text_hash.hex()
+        assert edited.text_hash == cf.Document("d1", "another text").text_hash.hex()
+        assert abs(edited.embedded_at - time.time()) < 60
+        assert first.embedded_at <= second.embedded_at
+        assert docs.vectors("unknown") == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,33 +19,11 @@ from crossfade.errors import CrossfadeError, InvalidInput
 from crossfade.migration import Migration
 from crossfade.search import Hits, Searcher
 from crossfade.space import Space
+from crossfade.status import Status, VectorInfo, describe, vectors_of
 from crossfade.store import Store
 from crossfade.upsert import Upserted, check_vectors, upsert
 
 BATCH = 256  # documents a commit, from a generator
-
-
-@dataclasses.dataclass(frozen=True)
-class Status:
-    """What a collection is at this moment.
-
-    Args:
-        path: Its folder.
-        documents: How many it has.
-        live: Number of the live version.
-        versions: Every version that is kept: number, model, dim, fingerprint, encoder, state, documents it lacks.
-        migration: The migration on disk, if there is one.
-    """
-
-    path: str
-    documents: int
-    live: int
-    versions: list[dict[str, Any]]
-    migration: dict[str, Any] | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
 
 
 class Collection:
@@ -163,6 +140,10 @@ class Collection:
             found = documents.find(connection, [check_id(identifier)])
         return found[identifier].document if identifier in found else None
 
+    def vectors(self, identifier: str) -> list[VectorInfo]:
+        """What is known of a document's vectors, one for each version that has one; empty for an unknown id."""
+        return vectors_of(self._store, check_id(identifier))
+
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too, and comes first
         self, query: str, k: int = ..., *, filter: Mapping[str, Any] | None = ...
@@ -265,7 +246,7 @@ class Collection:
             str(self.path),
             state.documents,
             state.live,
-            [_describe(version) for version in state.versions.values()],
+            [describe(version) for version in state.versions.values()],
             current.status().to_dict() if current else None,
         )
 
@@ -308,17 +289,3 @@ class Collection:
             committed += len(batch)
             if progress:
                 progress(committed)
-
-
-def _describe(version: versions.Version) -> dict[str, Any]:
-    return {
-        "number": version.id,
-        "model": version.space.model,
-        "dim": version.space.dim,
-        "fingerprint": version.space.fingerprint,
-        "encoder": version.encoder,
-        "state": version.state,
-        "missing": version.pending,
-        "failed": version.failed,
-        "retained_until": version.retained_until,
-    }

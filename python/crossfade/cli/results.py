@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from crossfade.cli.console import Report
-    from crossfade.collection import Status
+    from crossfade.status import Status
     from crossfade.migration import Migration, MigrationStatus
     from crossfade.search import Hits
 

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,13 @@ from .layout import Layout
 from .snapshot import Snapshot, grown
 
 HANDLES = len(os.sched_getaffinity(0))
+
+
+class Origin(NamedTuple):
+    """When a vector was made (Unix seconds), and the 16-byte hash of the text it was made from."""
+
+    embedded_at: float
+    text_hash: bytes
 
 
 class Readers:
@@ -53,6 +61,13 @@ class Readers:
                 self._current = self._newest(self._current)
                 self._seen = seen
             return self._current
+
+    def origins(self, key: int) -> dict[int, Origin]:
+        """By version, how the vector of a revision came to be; versions without one are left out."""
+        self.snapshot()
+        with self._lock:
+            found = {number: reader.origin(key) for number, reader in self._versions.items()}
+        return {number: origin for number, origin in found.items() if origin}
 
     def close(self) -> None:
         with self._lock:
@@ -146,6 +161,15 @@ class _VersionReader:
                 tail += [RowRange(part.file, part.start, part.stop) for part in lost]
         mapped = {row.number: self._files[row.number].rows() for row in rows}
         return VersionIndex(self._space.dim, self._locations, mapped, list(self._pools.values()), tail)
+
+    def origin(self, key: int) -> Origin | None:
+        """How the vector of a key came to be, read from its file's journal."""
+        numbers, rows = self._locations.find(np.array([key], np.uint64))
+        file, row = self._files.get(int(numbers[0])), int(rows[0])
+        for block in file.blocks() if file else ():
+            if block.first_row <= row < block.first_row + len(block.keys):
+                return Origin(block.embedded_at, block.text_hashes[row - block.first_row].tobytes())
+        return None
 
     def close(self) -> None:
         for pool in self._pools.values():

@@ -22,7 +22,7 @@ from crossfade.space import Space
 from . import commit
 from .hits import HitCounter
 from .layout import Layout, sync_folder
-from .readers import Readers
+from .readers import Origin, Readers
 from .sealing import Sealer
 from .snapshot import Snapshot
 from .writers import Writers
@@ -83,6 +83,10 @@ class Store:
     def snapshot(self) -> Snapshot:
         """What is committed now, by this or any other process."""
         return self._readers.snapshot()
+
+    def origins(self, key: int) -> dict[int, Origin]:
+        """By version, how the vector of a revision came to be."""
+        return self._readers.origins(key)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
