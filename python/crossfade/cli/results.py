@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from crossfade.cli.console import Report
-    from crossfade.status import Status
     from crossfade.migration import Migration, MigrationStatus
     from crossfade.search import Hits
+    from crossfade.status import Status
 
 
 def filter_of(conditions: Iterable[str]) -> dict[str, list[Any]] | None:
@@ -104,15 +104,13 @@ def status_shown(status: Status) -> Iterator[RenderableType]:
     from rich.table import Table
 
     yield f"{status.path}: {status.documents:,} documents, version {status.live} answers"
-    table = Table("version", "state", "model", "dimensions", "encoder", "missing", "failed", "kept until")
+    table = Table("version", "state", "model", "missing", "failed", "kept until")
     for version in status.versions:
         until = version["retained_until"]
         table.add_row(
             str(version["number"]),
             version["state"],
-            version["model"],
-            str(version["dim"]),
-            version["encoder"] or "handed in",
+            version["encoder"] or version["model"],
             f"{version['missing']:,}",
             f"{version['failed']:,}",
             "" if until is None else f"{datetime.fromtimestamp(until):%Y-%m-%d %H:%M}",
