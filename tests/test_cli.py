@@ -138,7 +138,7 @@ def test_status_shows_versions_and_migration(kb: Path) -> None:
     crossfade("migrate", kb, "--to", "minilm-l6")
     said = crossfade("status", kb).stdout
     assert "3 documents, version 1 answers" in said
-    assert "paraphrase-MiniLM-L3-v2" in said
+    assert "│ 1       │ live    │ minilm-l3 │" in said
     assert "migration 1 → 2: filling, 3 of 3 documents done (100%), 0 failed" in said
 
 
