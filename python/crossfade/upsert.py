@@ -71,7 +71,8 @@ def check_vectors(vectors: Any, space: Space | None, count: int) -> Ready:
     if space is None:
         raise InvalidInput("vectors need their Space: upsert(documents, vectors=rows, space=encoder.space)")
     try:
-        rows = np.ascontiguousarray(vectors, np.float32)
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused below
+            rows = np.ascontiguousarray(vectors, np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"vectors must be an array of numbers, {count} × {space.dim}: {error}") from error
     if rows.shape != (count, space.dim):
@@ -145,11 +146,11 @@ def _rows(
     A version that is being filled gets its tasks from the commit instead, and so does a retained one whose encoder
     is out of reach: its documents are stale until it is handed in again.
     """
-    if not texts:
-        return {}
+    version = _version_of(state, ready.space) if ready else None
     rows: dict[int, npt.NDArray[np.float32]] = {}
-    if ready:
-        version = _version_of(state, ready.space)
+    if not texts:
+        return rows
+    if ready and version:
         positions = {document.id: position for position, document in enumerate(batch)}
         rows[version.id] = ready.rows[[positions[document.id] for document in texts]]
         _compare(encoders, version, texts, rows[version.id])

@@ -88,8 +88,8 @@ class Migration:
             EncodingFailed: The new encoder failed.
         """
         state, current = self._read()
-        if sample is not None and sample < 1:
-            raise InvalidInput(f"sample must be a positive number of documents, got {sample!r}")
+        if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
+            raise InvalidInput(f"sample must be a positive whole number of documents, got {sample!r}")
         return fit(self._store, self._encoders, state, current, sample, seed)
 
     def run(
@@ -114,7 +114,7 @@ class Migration:
             EncodingFailed: The new encoder fails for every text.
             InvalidInput: `until` is no share.
         """
-        if not 0.0 <= until <= 1.0:
+        if not isinstance(until, (int, float)) or not 0.0 <= until <= 1.0:
             raise InvalidInput(f"until must be a share between 0 and 1, got {until!r}")
         state, current = self._read()
         if current.bridge is None and current.state == "filling" and until > 0.0:

@@ -191,7 +191,7 @@ def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> Mask | Non
     """
     if conditions is None:
         return None
-    if not isinstance(conditions, Mapping) or not conditions:
+    if not isinstance(conditions, Mapping) or not conditions or not all(isinstance(field, str) for field in conditions):
         raise InvalidInput(f"filter must map fields to a value or a list of values, got {conditions!r}")
     lists = {field: value if isinstance(value, list) else [value] for field, value in conditions.items()}
     empty = [field for field, values in lists.items() if not values]

@@ -103,7 +103,8 @@ def _check_k(k: object) -> None:
 
 def _query_rows(vector: npt.ArrayLike, space: Space) -> npt.NDArray[np.float32]:
     try:
-        row = np.ascontiguousarray(vector, np.float32)
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused below
+            row = np.ascontiguousarray(vector, np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"vector must be an array of {space.dim} numbers: {error}") from error
     if row.shape != (space.dim,):
