@@ -1,0 +1,362 @@
+"""Bad input: each kind is refused with its own error, a message that says what to do, and nothing written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import numpy as np
+import pytest
+
+import crossfade as cf
+from crossfade.encoder.models import model_folder
+from crossfade.errors import (
+    CollectionExists,
+    CrossfadeError,
+    DamagedFile,
+    EncodingFailed,
+    InvalidInput,
+    MigrationConflict,
+    ModelDamaged,
+    NewerFormat,
+    NotACollection,
+    NothingToRollBack,
+    NotReady,
+    SpaceMismatch,
+    UnknownModel,
+)
+from support import NEW, OLD, THIRD, content_of, documents, filled, text_of, wrapped
+
+OLD_SPACE, NEW_SPACE = wrapped(*OLD).space, wrapped(*NEW).space
+Call = Callable[[cf.Collection], Any]
+
+
+def doc(identifier: Any = "e", text: Any = "some text", **fields: Any) -> cf.Document:
+    return cf.Document(identifier, text, **fields)
+
+
+def rows(count: int, dim: int = 32, value: float = 1.0) -> np.ndarray:
+    return np.full((count, dim), value, np.float32)
+
+
+def search(*arguments: Any, **keywords: Any) -> Call:
+    return lambda docs: docs.search(*arguments, **keywords)
+
+
+def upsert(*arguments: Any, **keywords: Any) -> Call:
+    return lambda docs: docs.upsert(*arguments, **keywords)
+
+
+def upsert_vectors(vectors: Any, space: cf.Space | None = OLD_SPACE, count: int = 2) -> Call:
+    return upsert(documents(count, start=100), vectors=vectors, space=space)
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+BAD_DOCUMENTS: list[tuple[str, Callable[[], Any], str]] = [
+    ("empty text", lambda: doc(text=""), "leave it out or delete it"),
+    ("white text", lambda: doc(text=" \n\t"), "leave it out or delete it"),
+    ("text is no string", lambda: doc(text=7), "must be a string, got int"),
+    ("text is bytes", lambda: doc(text=b"text"), "must be a string, got bytes"),
+    ("text is None", lambda: doc(text=None), "must be a string, got NoneType"),
+    ("title is no string", lambda: doc(title=5), "title .* must be a string"),
+    ("surrogate in text", lambda: doc(text="a\ud800"), "lone surrogate at character 1"),
+    ("surrogate in title", lambda: doc(title="\udfff"), "lone surrogate"),
+    ("surrogate in id", lambda: doc("\ud800"), "lone surrogate"),
+    ("surrogate in meta", lambda: doc(meta={"a": "\ud800"}), "JSON values only"),
+    ("surrogate in a field", lambda: doc(meta={"\ud800": 1}), "JSON values only"),
+    ("empty id", lambda: doc(""), "non-empty string"),
+    ("id is no string", lambda: doc(1), "non-empty string"),
+    ("NUL in id", lambda: doc("a\0b"), "can't hold NUL"),
+    ("long id", lambda: doc("x" * 1_025), "1024 characters, got 1025"),
+    ("NaN in meta", lambda: doc(meta={"a": float("nan")}), "JSON values only"),
+    ("infinity in meta", lambda: doc(meta={"a": [float("inf")]}), "JSON values only"),
+    ("object in meta", lambda: doc(meta={"a": object()}), "JSON values only"),
+    ("field is no string", lambda: doc(meta={1: 2}), "must map field names"),
+    ("meta is no mapping", lambda: doc(meta=[1]), "must map field names"),
+    ("endless meta", lambda: doc(meta={"a": nested(100_000)}), "JSON values only"),
+    ("priority NaN", lambda: doc(priority=float("nan")), "finite number"),
+    ("priority is a boolean", lambda: doc(priority=True), "finite number"),
+    ("time is text", lambda: doc(updated_at="yesterday"), "Unix seconds or a datetime"),
+    ("time is infinite", lambda: doc(updated_at=float("inf")), "Unix seconds or a datetime"),
+]
+
+BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
+    ("upsert the same id twice", upsert([doc("e"), doc("f"), doc("e")]), InvalidInput, "'e' comes twice in one batch"),
+    ("upsert no document", upsert([doc(), "text"]), InvalidInput, "takes crossfade.Document values, got str"),
+    ("upsert a text", upsert("text"), InvalidInput, "takes crossfade.Document values"),
+    ("upsert a number", upsert(5), InvalidInput, "takes documents, got 5"),
+    ("upsert None", upsert(None), InvalidInput, "takes documents, got None"),
+    ("vectors without a Space", upsert_vectors(rows(2), None), InvalidInput, "space=encoder.space"),
+    ("vectors hold NaN", upsert_vectors(rows(2, value=np.nan)), InvalidInput, "must be finite"),
+    ("vectors hold infinity", upsert_vectors(rows(2, value=np.inf)), InvalidInput, "must be finite"),
+    ("vectors overflow float32", upsert_vectors([[1e300] * 32] * 2), InvalidInput, "must be finite"),
+    ("vectors are zero", upsert_vectors(rows(2, value=0.0)), InvalidInput, "not all zeros"),
+    ("vectors of a wrong dim", upsert_vectors(rows(2, 31)), InvalidInput, r"shape \(2, 32\), .* got \(2, 31\)"),
+    ("too few vectors", upsert_vectors(rows(1)), InvalidInput, r"shape \(2, 32\)"),
+    ("vectors are flat", upsert_vectors(rows(2).ravel()), InvalidInput, r"shape \(2, 32\)"),
+    ("vectors are words", upsert_vectors([["a"] * 32] * 2), InvalidInput, "array of numbers"),
+    ("vectors are ragged", upsert_vectors([[1.0], [1.0, 2.0]]), InvalidInput, "array of numbers"),
+    ("vectors of another Space", upsert_vectors(rows(2, 48), NEW_SPACE), SpaceMismatch, "or migrate the collection"),
+    ("vectors of other texts", upsert_vectors(rows(2)), SpaceMismatch, "from other texts"),
+    ("delete an empty id", lambda docs: docs.delete(["d1", ""]), InvalidInput, "non-empty string"),
+    ("delete a number", lambda docs: docs.delete([3]), InvalidInput, "non-empty string"),
+    ("delete None", lambda docs: docs.delete(None), InvalidInput, "an id or several"),
+    ("get NUL", lambda docs: docs.get("\0"), InvalidInput, "can't hold NUL"),
+    ("get a number", lambda docs: docs.get(1), InvalidInput, "non-empty string"),
+    ("search nothing", search(), InvalidInput, "not both and not neither"),
+    ("search text and vector", search("text", vector=rows(1)[0]), InvalidInput, "not both and not neither"),
+    ("search an empty text", search(""), InvalidInput, "must be a text to search for"),
+    ("search white space", search([text_of(1), "  "]), InvalidInput, "query 1 must be a text"),
+    ("search a number", search(5), InvalidInput, "a text or a list of texts, got 5"),
+    ("search numbers", search([5]), InvalidInput, "query 0 must be a text"),
+    ("search bytes", search(b"text"), InvalidInput, "must be a text"),
+    ("search a surrogate", search("a\ud800"), InvalidInput, "lone surrogate at character 1"),
+    ("search a text of a Space", search("text", space=OLD_SPACE), InvalidInput, "goes with vector="),
+    ("k is zero", search("text", k=0), InvalidInput, "whole number from 1 to 10000, got 0"),
+    ("k is negative", search("text", k=-1), InvalidInput, "from 1 to 10000, got -1"),
+    ("k is absurd", search("text", k=10**9), InvalidInput, "from 1 to 10000"),
+    ("k is a boolean", search("text", k=True), InvalidInput, "got True"),
+    ("k is a float", search("text", k=2.0), InvalidInput, "got 2.0"),
+    ("k is a text", search("text", k="3"), InvalidInput, "got '3'"),
+    ("k is bad for a vector too", search(vector=rows(1)[0], k=0), InvalidInput, "got 0"),
+    ("query vector of a wrong dim", search(vector=rows(1, 31)[0]), InvalidInput, r"shape \(32,\)"),
+    ("query vectors", search(vector=rows(2)), InvalidInput, r"shape \(32,\)"),
+    ("query vector NaN", search(vector=rows(1, value=np.nan)[0]), InvalidInput, "must be finite"),
+    ("query vector infinite", search(vector=rows(1, value=-np.inf)[0]), InvalidInput, "must be finite"),
+    ("query vector zero", search(vector=rows(1, value=0.0)[0]), InvalidInput, "not all zeros"),
+    ("query vector of words", search(vector=["a"] * 32), InvalidInput, "array of 32 numbers"),
+    ("query vector of another Space", search(vector=rows(1, 48)[0], space=NEW_SPACE), SpaceMismatch, "query vector"),
+    ("filter is empty", search("text", filter={}), InvalidInput, "must map fields"),
+    ("filter is a list", search("text", filter=[("a", 1)]), InvalidInput, "must map fields"),
+    ("filter without values", search("text", filter={"a": []}), InvalidInput, "at least one value for a"),
+    ("filter by an object", search("text", filter={"a": object()}), InvalidInput, "JSON values only"),
+    ("filter by NaN", search("text", filter={"a": float("nan")}), InvalidInput, "JSON values only"),
+    ("filter by a surrogate", search("text", filter={"a": "\ud800"}), InvalidInput, "JSON values only"),
+    ("filter a surrogate", search("text", filter={"\ud800": 1}), InvalidInput, "JSON values only"),
+    ("filter a number", search("text", filter={1: 1}), InvalidInput, "must map fields"),
+    ("roll back from nothing", lambda docs: docs.rollback(), NothingToRollBack, "none is retained"),
+    ("migrate to the same", lambda docs: docs.migrate(wrapped(*OLD)), MigrationConflict, "nothing to do"),
+    (
+        "create in its place",
+        lambda docs: cf.Collection.create(docs.path, wrapped(*OLD)),
+        CollectionExists,
+        "choose",
+    ),
+]
+
+BAD_STEPS: list[tuple[str, Call, type[CrossfadeError], str]] = [
+    ("another migration", lambda docs: docs.migrate(wrapped(*THIRD)), MigrationConflict, r"abandon\(\) it"),
+    ("an early cutover", lambda docs: migration(docs).cutover(), NotReady, r"run\(\) the migration to its end"),
+    ("a cutover without a reason", lambda docs: migration(docs).cutover(force=" "), NotReady, "give a reason"),
+    ("an early rollback", lambda docs: docs.rollback(), NothingToRollBack, r"abandon\(\) drops it"),
+    ("until beyond 1", lambda docs: migration(docs).run(until=1.5), InvalidInput, "share between 0 and 1"),
+    ("until is a text", lambda docs: migration(docs).run(until="0.5"), InvalidInput, "share between 0 and 1"),
+    ("a sample of none", lambda docs: migration(docs).fit(sample=0), InvalidInput, "positive"),
+    ("half a sample", lambda docs: migration(docs).fit(sample=300.5), InvalidInput, "positive"),
+    ("a bare vector", search(vector=rows(1)[0]), SpaceMismatch, "two versions serve"),
+    ("vectors of a stranger", upsert_vectors(rows(2, 24), wrapped(*THIRD).space), SpaceMismatch, "or migrate"),
+]
+
+
+def migration(docs: cf.Collection) -> cf.Migration:
+    assert docs.migration is not None
+    return docs.migration
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cf.Collection]:
+    """A collection that bad calls are made to; they must leave it as it is."""
+    with filled(tmp_path_factory.mktemp("settled") / "kb.cf", wrapped(*OLD), 20) as docs:
+        docs.search(text_of(1))
+        yield docs
+
+
+@pytest.fixture(scope="module")
+def fading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cf.Collection]:
+    """The same in the middle of a migration."""
+    with filled(tmp_path_factory.mktemp("fading") / "kb.cf", wrapped(*OLD), 300) as docs:
+        docs.migrate(wrapped(*NEW)).run(until=0.8)
+        docs.search(text_of(1))
+        yield docs
+
+
+def refused(docs: cf.Collection, call: Call, error: type[CrossfadeError], fragment: str) -> None:
+    before = content_of(docs.path)
+    with pytest.raises(error, match=fragment) as caught:
+        call(docs)
+    assert type(caught.value) is error
+    assert content_of(docs.path) == before
+
+
+@pytest.mark.parametrize(("make", "fragment"), [case[1:] for case in BAD_DOCUMENTS], ids=[c[0] for c in BAD_DOCUMENTS])
+def test_documents_that_cannot_be(make: Callable[[], Any], fragment: str) -> None:
+    """What can't be stored can't become a Document."""
+    with pytest.raises(InvalidInput, match=fragment):
+        make()
+
+
+@pytest.mark.parametrize(("call", "error", "fragment"), [case[1:] for case in BAD_CALLS], ids=[c[0] for c in BAD_CALLS])
+def test_calls_that_are_refused(settled: cf.Collection, call: Call, error: type[CrossfadeError], fragment: str) -> None:
+    """Each raises its own class, says what to do, and changes no byte of the folder."""
+    refused(settled, call, error, fragment)
+
+
+@pytest.mark.parametrize(("call", "error", "fragment"), [case[1:] for case in BAD_STEPS], ids=[c[0] for c in BAD_STEPS])
+def test_steps_that_are_refused(fading: cf.Collection, call: Call, error: type[CrossfadeError], fragment: str) -> None:
+    """So does each step of a migration that is not its turn."""
+    refused(fading, call, error, fragment)
+
+
+def test_calls_are_refused_during_a_migration_too(fading: cf.Collection) -> None:
+    """The whole table, but for what means something else while two versions serve."""
+    for name, call, error, fragment in BAD_CALLS:
+        if error is InvalidInput and not name.startswith("query vector"):
+            refused(fading, call, error, fragment)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fragment"),
+    [
+        (lambda texts: np.full((len(texts), 32), np.nan), "NaN"),
+        (lambda texts: np.zeros((len(texts), 32)), "zero and has no direction"),
+        (lambda texts: np.ones((len(texts), 31)), r"expected rows of shape"),
+        (lambda texts: np.ones((len(texts) + 1, 32)), r"expected rows of shape"),
+        (lambda texts: [["a"] * 32 for _ in texts], "numbers"),
+        (lambda texts: None, "numbers"),
+        (lambda texts: [[1.0] * (n + 1) for n in range(len(texts))], "equal length|expected rows"),
+        (lambda texts: 1 / 0, "ZeroDivisionError"),
+    ],
+    ids=["NaN", "zero", "dim", "count", "words", "None", "ragged", "raises"],
+)
+def test_encoders_that_answer_nonsense(folder: Path, answer: Callable[[list[str]], Any], fragment: str) -> None:
+    """What an encoder gives is checked before it is stored or compared with."""
+    encoder = cf.Encoder.wrap(answer, cf.Space(model="nonsense", dim=32))
+    with cf.Collection.create(folder, encoder) as docs:
+        before = content_of(folder)
+        with pytest.raises(EncodingFailed, match=fragment):
+            docs.upsert(documents(3))
+        with pytest.raises(EncodingFailed, match=fragment):
+            docs.search("some text")
+        assert content_of(folder) == before
+
+
+def test_an_unknown_model_names_the_known_ones() -> None:
+    """A name without a manifest, and a folder that is none."""
+    with pytest.raises(UnknownModel, match="minilm-l3"):
+        cf.Encoder.load("minilm-l33")
+    with pytest.raises(UnknownModel, match="give a folder that holds"):
+        cf.Encoder.load("/nowhere/at/all")
+
+
+def test_a_corrupted_model_file_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, l3: cf.Encoder) -> None:
+    """One flipped bit in a cached model is found before it is parsed, and the file is named."""
+    cached = model_folder("minilm-l3")
+    copy = tmp_path / "models" / "minilm-l3"
+    shutil.copytree(cached, copy)
+    monkeypatch.setenv("CROSSFADE_CACHE", str(tmp_path))
+    monkeypatch.setattr("crossfade.encoder.encoder.pull_manifest", _no_source)
+    model = copy / "model.onnx"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 4
+    model.write_bytes(content)
+    with pytest.raises(ModelDamaged, match=r"model\.onnx is not the file of the manifest; delete it"):
+        cf.Encoder.load("minilm-l3")
+
+
+def _no_source(*_: Any) -> None:
+    """Stands in for the network: the sources give nothing, so that the damaged file itself must be refused."""
+
+
+def _no_catalog(path: Path) -> None:
+    path.unlink()
+
+
+def _no_sqlite(path: Path) -> None:
+    path.write_bytes(b"This is no database. " * 500)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _other_sqlite(path: Path) -> None:
+    path.unlink()
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE t (x)")
+    connection.close()
+
+
+def _newer(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def _torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:8_192])
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "fragment"),
+    [
+        (_no_catalog, NotACollection, r"catalog\.sqlite is missing"),
+        (_no_sqlite, DamagedFile, "restore it from a backup"),
+        (_empty, NotACollection, "no catalog of crossfade"),
+        (_other_sqlite, NotACollection, "no catalog of crossfade"),
+        (_newer, NewerFormat, "install a newer crossfade"),
+        (_torn, DamagedFile, "restore it from a backup"),
+    ],
+    ids=["missing", "no SQLite", "empty", "another's", "newer", "torn"],
+)
+def test_catalogs_that_cannot_be_read(
+    folder: Path, damage: Callable[[Path], None], error: type[CrossfadeError], fragment: str
+) -> None:
+    """A folder whose catalog is not ours, not whole or not of our time is named and left alone."""
+    filled(folder, wrapped(*OLD), 50).close()
+    damage(folder / "catalog.sqlite")
+    before = _bytes_of(folder)
+    with pytest.raises(error, match=fragment):
+        cf.Collection.open(folder, wrapped(*OLD)).search(text_of(1))
+    assert _bytes_of(folder) == before
+
+
+def _bytes_of(folder: Path) -> dict[Path, bytes]:
+    """All files but those SQLite makes beside a database it reads, which must be empty or gone."""
+    contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path: content for path, content in contents.items() if content and path.suffix != ".sqlite-shm"}
+
+
+def test_a_file_is_no_collection(tmp_path: Path) -> None:
+    """Neither is a file, nor an empty folder."""
+    file = tmp_path / "file"
+    file.write_text("text")
+    for path in (file, tmp_path):
+        with pytest.raises(NotACollection):
+            cf.Collection.open(path)
+
+
+@pytest.mark.parametrize("suffix", ["rows", "blocks"])
+@pytest.mark.parametrize("how", ["bit", "cut", "gone"])
+def test_a_damaged_vector_file_is_named(folder: Path, suffix: str, how: str) -> None:
+    """Vectors are the truth: a damaged one is a DamagedFile that names it, and never a wrong answer."""
+    filled(folder, wrapped(*OLD), 50).close()
+    (path,) = folder.glob(f"versions/0001/*.{suffix}")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    damage = {"bit": content, "cut": content[:-1]}
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(damage[how])
+    with cf.Collection.open(folder, wrapped(*OLD)) as docs, pytest.raises(DamagedFile, match=path.name):
+        docs.search(text_of(1))
