@@ -780,3 +780,15 @@ def test_a_full_disk_fails_the_batch_and_not_the_collection(
         assert "late" not in docs
     assert fade.run().done == COUNT
     assert require_true_vectors(folder, 2, new) == COUNT
+
+
+def test_fit_and_run_report_progress_in_documents(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """Both call progress with (documents done, documents), rising to what status says."""
+    with filled(folder, old, 300) as docs:
+        fade = docs.migrate(new)
+        seen: list[tuple[int, int]] = []
+        fade.fit(sample=200, progress=lambda done, total: seen.append((done, total)))
+        assert seen[-1] == (200, 300)
+        fade.run(progress=lambda done, total: seen.append((done, total)))
+        assert seen == sorted(seen)
+        assert seen[-1] == (300, 300)

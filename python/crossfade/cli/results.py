@@ -80,8 +80,8 @@ def hit_lines(hits: Hits) -> Iterator[str]:
 def carry_over(fade: Migration, report: Report) -> None:
     """Learn the Bridge where that is still to do, then re-embed what is left, with progress."""
     if fade.status().state == "filling" and not fade.status().fitted:
-        report.say("learning the bridge from a sample of the documents")
-        quality = fade.fit()
+        with report.bar("learning the bridge", "documents") as bar:
+            quality = fade.fit(progress=bar.update)
         if quality is None:
             report.say("too few documents to learn from: the old version answers alone until the cutover")
         else:

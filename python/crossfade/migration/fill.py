@@ -47,9 +47,7 @@ class Filler:
         """
         self._store.release_dead_leases(self._version)
         while not (stop and stop()):
-            with self._store.reading() as connection:
-                state = versions.read(connection)
-            version, total = self._find(state), state.documents
+            version, total = self._read()
             if progress:
                 progress(total - version.pending, total)
             missing = version.pending - round((1.0 - until) * total)
@@ -93,6 +91,16 @@ class Filler:
                 [batch[position][1].text_hash for position in good],
                 rows,
             )
+
+    def done(self) -> tuple[int, int]:
+        """How many documents have a vector in the version, and how many there are."""
+        version, total = self._read()
+        return total - version.pending, total
+
+    def _read(self) -> tuple[versions.Version, int]:
+        with self._store.reading() as connection:
+            state = versions.read(connection)
+        return self._find(state), state.documents
 
     def _find(self, state: versions.State) -> versions.Version:
         if self._version not in state.versions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,6 +29,7 @@ def fit(
     migration: versions.MigrationRow,
     sample: int | None,
     seed: int,
+    progress: Callable[[int, int], None] | None,
 ) -> Quality | None:
     """Embeds a uniform sample, fits Bridge and blend, and publishes them; None where there are too few documents."""
     target = state.versions[migration.target]
@@ -41,6 +43,8 @@ def fit(
     store.release_dead_leases(target.id)
     for start in range(0, len(chosen), BATCH):
         filler.step(keys=chosen[start : start + BATCH].tolist())
+        if progress:
+            progress(*filler.done())
     snapshot = store.snapshot()
     if target.id not in snapshot.indices:
         raise NotReady(OVER)

@@ -70,7 +70,9 @@ class Migration:
         state, current = self._read()
         return state.versions[current.target].space
 
-    def fit(self, *, sample: int | None = None, seed: int = 0) -> Quality | None:
+    def fit(
+        self, *, sample: int | None = None, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    ) -> Quality | None:
         """Learns the Bridge and the blend of both versions' scores from a sample, and measures them.
 
         The sample is re-embedded for real and counts as filled.
@@ -78,6 +80,7 @@ class Migration:
         Args:
             sample: Documents to learn from; a tenth of the collection, 200 to 4,000, by default.
             seed: Of the choice of the sample.
+            progress: Called with (documents done, documents), as by `run`.
 
         Returns:
             What the Bridge reached on held-out pairs; None where the collection is too small to learn from, and the
@@ -90,7 +93,7 @@ class Migration:
         state, current = self._read()
         if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
             raise InvalidInput(f"sample must be a positive whole number of documents, got {sample!r}")
-        return fit(self._store, self._encoders, state, current, sample, seed)
+        return fit(self._store, self._encoders, state, current, sample, seed, progress)
 
     def run(
         self,
@@ -118,7 +121,7 @@ class Migration:
             raise InvalidInput(f"until must be a share between 0 and 1, got {until!r}")
         state, current = self._read()
         if current.bridge is None and current.state == "filling" and until > 0.0:
-            self.fit()
+            self.fit(progress=progress)
         target = state.versions[current.target]
         Filler(self._store, self._encoders.get(target), target.id).run(until, progress, stop)
         catch_up(self._store, self._encoders, current.source, stop)
