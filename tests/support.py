@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -104,6 +106,55 @@ def require_true_vectors(folder: Path, version: int, encoder: cf.Encoder) -> int
         return len(keys)
     finally:
         store.close()
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """Id → text of all documents."""
+    store = Store(folder, read_only=True)
+    try:
+        with store.reading() as connection:
+            found = stored_documents.fetch(connection, stored_documents.all_keys(connection).tolist())
+        return {document.id: document.text for document in found.values()}
+    finally:
+        store.close()
+
+
+class Child:
+    """A program of crash_child.py in a process of its own."""
+
+    def __init__(self, program: str, *arguments: object) -> None:
+        script = Path(__file__).with_name("crash_child.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), program, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        """Its next line; fails with what it wrote to standard error where it ended instead."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, self.rest()[1]
+        return line.strip()
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def rest(self) -> tuple[list[str], str]:
+        """Waits for its end: the lines not read yet, and its standard error."""
+        out, err = self.process.communicate(timeout=60)
+        return out.splitlines(), err
+
+    def kill(self) -> list[str]:
+        """Kills it as it stands; the lines not read yet."""
+        self.process.kill()
+        lines, err = self.rest()
+        assert self.process.returncode == -9, err
+        return lines
 
 
 def history(folder: Path) -> list[tuple[str, dict[str, Any]]]:

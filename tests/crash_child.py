@@ -1,0 +1,163 @@
+"""Programs that tests run as processes of their own, to be killed, raced or forked: `python crash_child.py NAME …`.
+
+Each says on standard output, a line at a time, what it has done.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import crossfade as cf
+from crossfade.errors import CrossfadeError
+from crossfade.store import sealing
+from support import NEW, OLD, documents, text_of, wrapped
+
+BATCH = 20
+TAIL_ROWS = 100
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+def fill(folder: str, seconds: str) -> None:
+    """Runs the migration with an encoder that takes its time, and says how many texts it is about to embed."""
+
+    def slowly(texts: list[str]) -> None:
+        say("embedding", len(texts), *(text.split()[0] for text in texts))
+        time.sleep(float(seconds))
+
+    with cf.Collection.open(folder, wrapped(*OLD)) as docs:
+        fade = docs.migrate(wrapped(*NEW, before=slowly))
+        say("ready")
+        fade.run()
+        say("filled")
+
+
+def operate(folder: str, first: str) -> None:
+    """Upserts, edits and deletes without end, from operation `first` on; says which ones have returned."""
+    with cf.Collection.open(folder, wrapped(*OLD)) as docs:
+        say("ready")
+        for number in itertools.count(int(first)):
+            operation(number)(docs)
+            say("acknowledged", number)
+
+
+def operation(number: int) -> Callable[[cf.Collection], object]:
+    """Operation number n of an endless history: it adds 20 documents, edits the last 20, or deletes the ones before."""
+    step, kind = divmod(number, 4)
+    start = step * 2 * BATCH
+    if kind in (0, 1):
+        return lambda docs: docs.upsert(documents(BATCH, start=start + kind * BATCH))
+    if kind == 2:
+        edited = [cf.Document(f"d{n}", f"edited {text_of(n)}") for n in range(start + BATCH, start + 2 * BATCH)]
+        return lambda docs: docs.upsert(edited)
+    return lambda docs: docs.delete([f"d{n}" for n in range(start, start + BATCH)])
+
+
+def after(operations: int) -> dict[str, str]:
+    """Id → text of what is there after so many operations of that history."""
+    texts: dict[str, str] = {}
+    for number in range(operations):
+        step, kind = divmod(number, 4)
+        first = range(step * 2 * BATCH, step * 2 * BATCH + BATCH)
+        second = range(first.stop, first.stop + BATCH)
+        if kind == 3:
+            for n in first:
+                del texts[f"d{n}"]
+        else:
+            texts |= {f"d{n}": f"{'edited ' * (kind == 2)}{text_of(n)}" for n in (second if kind else first)}
+    return texts
+
+
+def turn(folder: str, first: str) -> None:
+    """Cuts over and rolls back without end, with a document written after each; says which turns have returned."""
+    with cf.Collection.open(folder, wrapped(*OLD), wrapped(*NEW)) as docs:
+        fade = docs.migrate(wrapped(*NEW))
+        say("ready")
+        for number in itertools.count(int(first)):
+            if docs.space == wrapped(*OLD).space:
+                fade.cutover()
+            else:
+                docs.rollback()
+            docs.upsert(cf.Document(f"turn{number}", f"written in turn {number}"))
+            say("acknowledged", number)
+
+
+def create(folder: str) -> None:
+    """Makes collections 0.cf, 1.cf, … without end; says which ones are made."""
+    say("ready")
+    for number in itertools.count():
+        cf.Collection.create(f"{folder}/{number}.cf", wrapped(*OLD)).close()
+        say("acknowledged", number)
+
+
+def write(folder: str, start: str, count: str) -> None:
+    """Upserts documents in batches of 25; says which vector file it wrote."""
+    with cf.Collection.open(folder, wrapped(*OLD)) as docs:
+        say("ready")
+        sys.stdin.readline()
+        for position in range(int(start), int(start) + int(count), 25):
+            docs.upsert(documents(25, start=position))
+        say("wrote", *(writer.file_id for writer in docs._store._writers._open.values()))
+
+
+def serve(folder: str) -> None:
+    """Answers queries, one a line, with ids, versions, documents, and segments searched; never reopens."""
+    with cf.Collection.open(folder, wrapped(*OLD), wrapped(*NEW), read_only=True) as docs:
+        say("ready")
+        for query in sys.stdin:
+            hits = docs.search(query.strip(), k=3)
+            live = docs._store.snapshot().live
+            answer = {"ids": hits.ids, "versions": sorted({hit.version for hit in hits}), "documents": len(docs)}
+            say(json.dumps(answer | {"segments": len(live._segments)}))
+
+
+def fork(folder: str) -> None:
+    """Forks with a collection open; the child says what each call on it raises, then opens it and writes."""
+    docs = cf.Collection.open(folder, wrapped(*OLD))
+    docs.upsert(documents(5))
+    docs.search(text_of(1))
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        calls: dict[str, Callable[[], object]] = {
+            "search": lambda: docs.search("text"),
+            "upsert": lambda: docs.upsert(documents(1, start=50)),
+            "delete": lambda: docs.delete("d1"),
+            "len": lambda: len(docs),
+            "migrate": lambda: docs.migrate(wrapped(*NEW)),
+            "prune": docs.prune,
+            "close": docs.close,
+            "open": lambda: write_one(folder),
+        }
+        for name, call in calls.items():
+            try:
+                call()
+                say(name, "returned")
+            except CrossfadeError as error:
+                say(name, type(error).__name__, error)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    say("child", os.waitstatus_to_exitcode(status))
+    docs.upsert(documents(5, start=200))
+    say("parent", *docs.search([text_of(3), text_of(100), text_of(203)], k=1)[1].ids, len(docs))
+    docs.close()
+
+
+def write_one(folder: str) -> None:
+    with cf.Collection.open(folder, wrapped(*OLD)) as docs:
+        docs.upsert(documents(1, start=100))
+
+
+if __name__ == "__main__":
+    sealing.TAIL_ROWS = TAIL_ROWS
+    programs = {program.__name__: program for program in (fill, operate, turn, create, write, serve, fork)}
+    programs[sys.argv[1]](*sys.argv[2:])

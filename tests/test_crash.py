@@ -1,0 +1,169 @@
+"""Crashes: processes killed in the middle of whatever they do, and what is there when the folder is opened again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import apsw
+import pytest
+
+import crash_child
+import crossfade as cf
+from crossfade.migration import fill
+from crossfade.store import sealing
+from support import (
+    NEW,
+    OLD,
+    Child,
+    documents,
+    everything,
+    filled,
+    is_first,
+    require_true_vectors,
+    settle,
+    text_of,
+    wrapped,
+)
+
+COUNT = 1_500
+KILLS = 5
+SEEDS = (1, 2)
+
+
+def kill_somewhere(child: Child, chance: random.Random, most: float) -> list[str]:
+    """Lets a child that is ready work for a random while, and kills it; all lines it wrote."""
+    assert child.line() == "ready"
+    time.sleep(chance.uniform(0.0, most))
+    return child.kill()
+
+
+def require_intact(folder: Path) -> None:
+    """SQLite finds nothing wrong, and the counters that triggers keep are right."""
+    connection = apsw.Connection(str(folder / "catalog.sqlite"))
+    assert list(connection.execute("PRAGMA integrity_check")) == [("ok",)]
+    assert list(connection.execute("PRAGMA foreign_key_check")) == []
+    assert list(connection.execute("SELECT documents - (SELECT count(*) FROM document) FROM collection")) == [(0,)]
+    kept = "SELECT id, pending, failed FROM version"
+    counted = "SELECT count(*), count(*) FILTER (WHERE state = 'failed') FROM task WHERE version = ?"
+    for version, pending, failed in list(connection.execute(kept)):
+        assert list(connection.execute(counted, (version,))) == [(pending, failed)]
+    connection.close()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_killed_fill_is_resumed(folder: Path, old: cf.Encoder, new: cf.Encoder, seed: int) -> None:
+    """kill -9 at any moment of a run, again and again: each costs one batch at most, and every vector is right."""
+    chance = random.Random(seed)
+    filled(folder, old, COUNT).close()
+    embedded: Counter[str] = Counter()
+    for _ in range(KILLS):
+        for line in kill_somewhere(Child("fill", folder, 0.02), chance, 0.2):
+            if line.startswith("embedding"):
+                embedded.update(line.split()[2:])
+        require_intact(folder)
+    assert embedded, "no child got as far as its first batch"
+
+    def count(texts: list[str]) -> None:
+        embedded.update(text.split()[0] for text in texts)
+
+    with cf.Collection.open(folder, old) as docs:
+        fade = docs.migrate(wrapped(*NEW, before=count))
+        started = time.monotonic()
+        assert fade.run().done == COUNT
+        assert time.monotonic() - started < 30, "it waited for the leases of the dead"
+        fade.cutover()
+        is_first(docs, *range(0, COUNT, 101))
+    assert set(embedded) == {text_of(number).split()[0] for number in range(COUNT)}
+    assert sum(embedded.values()) <= COUNT + KILLS * fill.BATCH
+    assert require_true_vectors(folder, 2, new) == require_true_vectors(folder, 1, old) == COUNT
+
+
+def test_a_fit_that_was_killed_learns_from_the_whole_sample(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """Documents that a killed fit had in hand are not missing from the sample of the next one."""
+    filled(folder, old, 300).close()
+    child = Child("fill", folder, 30)
+    assert child.line() == "ready"
+    assert child.line().startswith("embedding")
+    child.kill()
+    with cf.Collection.open(folder, old) as docs:
+        assert docs.migrate(new).fit() is not None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_writers_lose_nothing_acknowledged(
+    folder: Path, old: cf.Encoder, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every upsert and delete that returned is there, the one in hand wholly or not at all; nothing else."""
+    monkeypatch.setattr(sealing, "TAIL_ROWS", crash_child.TAIL_ROWS)
+    chance = random.Random(seed)
+    cf.Collection.create(folder, old).close()
+    done = 0
+    for _ in range(KILLS):
+        lines = kill_somewhere(Child("operate", folder, done), chance, 0.4)
+        done += len(lines)
+        assert lines == [f"acknowledged {number}" for number in range(done - len(lines), done)]
+        texts = everything(folder)
+        if texts != crash_child.after(done):
+            done += 1
+        assert texts == crash_child.after(done)
+        require_intact(folder)
+        assert require_true_vectors(folder, 1, old) == len(texts)
+    assert done > 20
+    with cf.Collection.open(folder, old) as docs:
+        names = sorted(texts)[:: max(1, len(texts) // 40)]
+        assert [hits.ids for hits in docs.search([texts[name] for name in names], k=1)] == [[name] for name in names]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_while_cutting_over_and_back(folder: Path, old: cf.Encoder, new: cf.Encoder, seed: int) -> None:
+    """One version is live at every moment, both stay complete, and the switch can be made again at once."""
+    chance = random.Random(seed)
+    with filled(folder, old, 50) as docs:
+        docs.migrate(new).run()
+    done = 0
+    for _ in range(KILLS):
+        lines = kill_somewhere(Child("turn", folder, done), chance, 0.2)
+        done += len(lines)
+        require_intact(folder)
+        with cf.Collection.open(folder, old, new) as docs:
+            roles = {version["number"]: version["state"] for version in docs.status().versions}
+            assert roles in ({1: "live", 2: "retained"}, {1: "retained", 2: "live"}, {1: "live", 2: "filling"})
+            assert docs.migration is not None
+            assert (docs.migration.status().state == "cut over") == (roles[2] == "live")
+            assert all(f"turn{number}" in docs for number in range(done))
+            is_first(docs, 7, 31)
+            done = len(docs) - 50
+        assert require_true_vectors(folder, 1, old) == require_true_vectors(folder, 2, new) == 50 + done
+    assert done > 4
+
+
+def test_junk_of_a_killed_builder_is_cleared_away(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-written segment is no obstacle and does not stay; a stranger's file is left alone."""
+    monkeypatch.setattr(sealing, "TAIL_ROWS", 50)
+    filled(folder, old, 40).close()
+    junk, stranger = folder / "versions/0001/0123abcd.segment.tmp", folder / "versions/0001/notes.txt"
+    junk.write_bytes(b"half a segment")
+    stranger.write_text("not ours")
+    with cf.Collection.open(folder, old) as docs:
+        docs.upsert(documents(60, start=40))
+        settle(docs)
+        is_first(docs, 3, 77)
+    assert not junk.exists()
+    assert stranger.exists()
+
+
+def test_a_killed_create_leaves_a_whole_collection_or_none(tmp_path: Path) -> None:
+    """The folder gets its name when it is complete: whatever has the name can be opened, and the rest taken anew."""
+    lines = kill_somewhere(Child("create", tmp_path), random.Random(1), 0.2)
+    found = [path for path in tmp_path.iterdir() if path.suffix == ".cf" and not path.name.startswith(".")]
+    assert len(found) in (len(lines), len(lines) + 1)
+    for path in found:
+        with cf.Collection.open(path, wrapped(*OLD)) as docs:
+            assert docs.upsert(documents(1)).new == 1
+    with cf.Collection.create(tmp_path / f"{len(found)}.cf", wrapped(*OLD)) as docs:
+        assert len(docs) == 0
