@@ -74,10 +74,10 @@ def test_a_killed_fill_is_resumed(folder: Path, old: cf.Encoder, new: cf.Encoder
         started = time.monotonic()
         assert fade.run().done == COUNT
         assert time.monotonic() - started < 30, "it waited for the leases of the dead"
+        assert set(embedded) == {text_of(number).split()[0] for number in range(COUNT)}
+        assert embedded.total() <= COUNT + KILLS * fill.BATCH
         fade.cutover()
         is_first(docs, *range(0, COUNT, 101))
-    assert set(embedded) == {text_of(number).split()[0] for number in range(COUNT)}
-    assert sum(embedded.values()) <= COUNT + KILLS * fill.BATCH
     assert require_true_vectors(folder, 2, new) == require_true_vectors(folder, 1, old) == COUNT
 
 
