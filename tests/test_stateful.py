@@ -1,0 +1,229 @@
+"""Any order of everything: a collection is driven at random beside a plain dict that says what must be there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import crossfade as cf
+from crossfade.errors import MigrationConflict, NothingToRollBack, NotReady
+from crossfade.store import sealing
+from support import NEW, OLD, THIRD, require_true_vectors, text_of, wrapped
+
+ENCODERS = [wrapped(*OLD), wrapped(*NEW), wrapped(*THIRD)]
+IDS = [f"d{number}" for number in range(260)]
+SEED_DOCUMENTS = 220  # enough for a Bridge
+
+
+class CollectionMachine(RuleBasedStateMachine):
+    """Every rule changes the collection and the model alike; the invariants compare them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp())
+        self.folder = self.root / "kb.cf"
+        self.model: dict[str, str] = {}
+        self.parity: dict[str, int] = {}
+        self.deleted: set[str] = set()
+        self.next_text = 0
+        self.live = 0
+        self.target: int | None = None  # of the migration under way or cut over
+        self.state = "none"
+
+    @initialize()
+    def begin(self) -> None:
+        sealing.TAIL_ROWS = 64
+        self.docs = cf.Collection.create(self.folder, ENCODERS[0])
+        self.write(IDS[:SEED_DOCUMENTS])
+
+    def teardown(self) -> None:
+        sealing.TAIL_ROWS = 8_192
+        if hasattr(self, "docs"):
+            kept = self.docs.status().versions
+            self.docs.close()
+            for version in kept:
+                encoder = next(e for e in ENCODERS if e.space.fingerprint == version["fingerprint"])
+                if version["missing"] == 0:
+                    assert require_true_vectors(self.folder, version["number"], encoder) == len(self.model)
+        shutil.rmtree(self.root)
+
+    def write(self, names: list[str]) -> None:
+        batch = []
+        for name in names:
+            self.next_text += 1
+            self.model[name] = text_of(10_000 + self.next_text)
+            self.parity[name] = self.next_text % 2
+            batch.append(cf.Document(name, self.model[name], meta={"parity": self.parity[name]}))
+        self.deleted -= set(names)
+        self.docs.upsert(batch)
+
+    @property
+    def fade(self) -> cf.Migration:
+        assert self.docs.migration is not None
+        return self.docs.migration
+
+    # What users do with documents
+
+    @rule(names=st.lists(st.sampled_from(IDS), unique=True, min_size=1, max_size=40))
+    def upsert(self, names: list[str]) -> None:
+        self.write(names)
+
+    @rule(names=st.lists(st.sampled_from(IDS), unique=True, min_size=1, max_size=10))
+    def change_metadata(self, names: list[str]) -> None:
+        names = [name for name in names if name in self.model]
+        for name in names:
+            self.parity[name] = 1 - self.parity[name]
+        done = self.docs.upsert(
+            [cf.Document(name, self.model[name], meta={"parity": self.parity[name]}) for name in names]
+        )
+        assert done.metadata == len(names)
+
+    @rule(names=st.lists(st.sampled_from(IDS), unique=True, min_size=1, max_size=15))
+    def delete(self, names: list[str]) -> None:
+        there = {name for name in names if name in self.model}
+        assert self.docs.delete(names) == len(there)
+        for name in there:
+            del self.model[name], self.parity[name]
+        self.deleted |= there
+
+    @rule(parity=st.integers(0, 2))
+    def search_with_a_filter(self, parity: int) -> None:
+        hits = self.docs.search("w1 w2 w3", k=1_000, filter={"parity": parity})
+        reachable = {name for name, value in self.parity.items() if value == parity}
+        assert len(set(hits.ids)) == len(hits)
+        assert set(hits.ids) == reachable - self.missing()
+
+    # What users do with versions
+
+    @rule(number=st.integers(0, 2))
+    def migrate(self, number: int) -> None:
+        try:
+            self.docs.migrate(ENCODERS[number])
+        except MigrationConflict:
+            assert number == self.live or (self.state == "filling" and number != self.target)
+            return
+        if self.state in ("cut over", "rolled back") and number == self.target:
+            return  # the one that is there
+        assert number != self.live
+        if not (self.state == "filling" and number == self.target):
+            self.target, self.state = number, "filling"
+
+    @precondition(lambda self: self.state != "none")
+    @rule(until=st.sampled_from([0.0, 0.3, 0.6, 0.9, 1.0]))
+    def run_fill(self, until: float) -> None:
+        status = self.fade.run(until=until)
+        assert status.failed == 0
+        assert status.done >= round(until * status.documents)
+
+    @precondition(lambda self: self.state != "none")
+    @rule(forced=st.booleans())
+    def cut_over(self, forced: bool) -> None:
+        missing = self.fade.status().documents - self.fade.status().done
+        try:
+            self.fade.cutover(force="a test" if forced else None)
+        except NotReady:
+            assert missing > 0
+            assert not forced
+            return
+        assert self.target is not None
+        self.live, self.state = self.target, "cut over"
+
+    @rule()
+    def roll_back(self) -> None:
+        try:
+            self.docs.rollback()
+        except NothingToRollBack:
+            assert self.state != "cut over"
+            return
+        assert self.state == "cut over"
+        self.live, self.state = self.number_of_live(), "rolled back"
+
+    @precondition(lambda self: self.state in ("filling", "rolled back"))
+    @rule()
+    def abandon(self) -> None:
+        self.fade.abandon()
+        self.forget_migration()
+
+    @rule()
+    def prune(self) -> None:
+        dropped = self.docs.prune(force=True)
+        if dropped and self.state != "filling":
+            self.forget_migration()
+
+    def forget_migration(self) -> None:
+        """What is left may be an earlier migration whose source is still retained."""
+        current = self.docs.migration
+        self.state = current.status().state if current else "none"
+        self.target = self.index_of(current.space) if current else None
+
+    # What happens to processes
+
+    @rule(read_first=st.booleans())
+    def reopen(self, read_first: bool) -> None:
+        self.docs.close()
+        if read_first:
+            with cf.Collection.open(self.folder, *ENCODERS, read_only=True) as reader:
+                assert len(reader) == len(self.model)
+        self.docs = cf.Collection.open(self.folder, *ENCODERS)
+
+    # What must hold at every moment
+
+    @invariant()
+    def holds_what_was_written(self) -> None:
+        if not hasattr(self, "docs"):
+            return
+        assert len(self.docs) == len(self.model)
+        assert self.index_of(self.docs.space) == self.live
+        for name in [*list(self.model)[::37], *list(self.deleted)[:3]]:
+            found = self.docs.get(name)
+            assert (found.text if found else None) == self.model.get(name)
+
+    @invariant()
+    def finds_what_it_holds(self) -> None:
+        if not hasattr(self, "docs"):
+            return
+        missing = self.missing()
+        names = [name for name in list(self.model)[:: max(1, len(self.model) // 8)] if name not in missing]
+        found = self.docs.search([self.model[name] for name in names], k=15) if names else []
+        assert [hits.ids[0] for hits in found] == names
+        for hits in found:
+            assert len(set(hits.ids)) == len(hits) == min(15, len(self.model) - len(missing))
+            assert not set(hits.ids) & self.deleted
+            assert all(hit.text == self.model[hit.id] for hit in hits)
+
+    @invariant()
+    def counts_what_is_missing(self) -> None:
+        if not hasattr(self, "docs"):
+            return
+        for version in self.docs.status().versions:
+            assert 0 <= version["missing"] <= len(self.model)
+            assert version["failed"] == 0
+
+    def missing(self) -> set[str]:
+        """Documents the live version has no vector for: after a cutover that was forced."""
+        with self.docs._store.reading() as connection:
+            rows = connection.execute(
+                "SELECT document.id FROM task JOIN document USING (key) JOIN collection ON live = task.version"
+            )
+            return {name for (name,) in rows}
+
+    def number_of_live(self) -> int:
+        return self.index_of(self.docs.space)
+
+    @staticmethod
+    def index_of(space: cf.Space) -> int:
+        return [encoder.space.fingerprint for encoder in ENCODERS].index(space.fingerprint)
+
+
+TestCollection = CollectionMachine.TestCase
+TestCollection.settings = settings(
+    max_examples=20,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
