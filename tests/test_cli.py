@@ -331,6 +331,8 @@ def outcome(*, failures: tuple[str, ...] = (), worst: float = 0.3, identical: bo
         phases={phase: Latency(1, 1.0, 2.0) for phase in (BEFORE, DURING, AFTER)},
         docs_per_second=5.0,
         seconds=1.0,
+        seed=0,
+        machine="a machine",
     )
 
 
@@ -345,7 +347,7 @@ def outcome(*, failures: tuple[str, ...] = (), worst: float = 0.3, identical: bo
 def test_a_demo_that_did_not_hold_says_so(measured: Outcome, said: str) -> None:
     """A failed search, a worse share or an inexact way back are said, and are no success."""
     assert not measured.held
-    *_, verdict = shown(measured)
+    *_, verdict, _ = shown(measured)
     assert said in str(verdict)
 
 

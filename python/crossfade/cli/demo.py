@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from crossfade import evaluate
-from crossfade.cli import corpus, models
+from crossfade.cli import corpus, machine, models
 from crossfade.cli.console import Report
 from crossfade.cli.load import SearchLoad
 from crossfade.cli.outcome import AFTER, BEFORE, DURING, Outcome, Point
@@ -109,6 +109,8 @@ def run(
             },
             docs_per_second=len(docs) / stage.filling_seconds,
             seconds=time.perf_counter() - started,
+            seed=seed,
+            machine=machine.describe(),
         )
 
 

@@ -49,6 +49,8 @@ class Outcome:
             left out, since the measuring itself takes the processor.
         docs_per_second: Re-embedded under the load, the fit included.
         seconds: Of the whole demo, fetching the models included.
+        seed: Of the choice of questions and of the load.
+        machine: What it was measured on.
     """
 
     documents: int
@@ -62,6 +64,8 @@ class Outcome:
     phases: dict[str, Latency]
     docs_per_second: float
     seconds: float
+    seed: int
+    machine: str
 
     @property
     def worst(self) -> float:
@@ -91,6 +95,8 @@ class Outcome:
             "docs_per_second": round(self.docs_per_second, 1),
             "rollback_identical": self.rollback_identical,
             "held": self.held,
+            "seed": self.seed,
+            "machine": self.machine,
             "shares": [dataclasses.asdict(point) for point in self.points],
             "phases": {name: dataclasses.asdict(latency) for name, latency in self.phases.items()},
         }
@@ -101,12 +107,14 @@ def shown(outcome: Outcome) -> Iterator[RenderableType]:
     yield _shares(outcome)
     yield _numbers(outcome)
     yield _verdict(outcome)
+    yield f"{outcome.questions:,} questions, seed {outcome.seed}; {outcome.machine}"
 
 
 def _shares(outcome: Outcome) -> Table:
+    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table("re-embedded", "nDCG@10", "p50 ms", "p99 ms")
+    table = Table("re-embedded", "nDCG@10", "p50 ms", "p99 ms", box=SIMPLE)
     for point in outcome.points:
         timed = (f"{point.p50_ms:.1f}", f"{point.p99_ms:.1f}") if point.p50_ms else ("–", "–")
         table.add_row(f"{point.share:.0%}", f"{point.ndcg:.4f}", *timed)
@@ -114,9 +122,10 @@ def _shares(outcome: Outcome) -> Table:
 
 
 def _numbers(outcome: Outcome) -> Table:
+    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(show_header=False)
+    table = Table(show_header=False, box=SIMPLE)
     table.add_row("documents", f"{outcome.documents:,}, {outcome.docs_per_second:.0f} re-embedded a second")
     table.add_row("searches answered", f"{outcome.searches:,}")
     table.add_row("searches failed", f"{len(outcome.failures):,}")
