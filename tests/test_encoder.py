@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossfade.encoder import Encoder
-from crossfade.encoder.runtime import batches, cpu_quota, padded_length
+from crossfade.encoder.runtime import BULK_NICENESS, batches, cpu_quota, padded_length
 from crossfade.errors import EncodingFailed, InvalidInput
 
 MIXED = [
@@ -262,3 +263,26 @@ def test_batches_hold_every_text_once(lengths: list[int], budget: int) -> None:
         assert len(batch) == 1 or len(batch) * padded_length(longest) <= budget
     flat = [lengths[index] for batch in made for index in batch]
     assert flat == sorted(flat, reverse=True)
+
+
+def test_long_calls_step_back_and_leave_the_caller_alone(l3: Encoder) -> None:
+    """Threads that work through many documents are nicer than the caller, whose own priority stays."""
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    seen: set[int] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            for thread in threading.enumerate():
+                if thread.name.startswith("crossfade-encode") and thread.native_id:
+                    with contextlib.suppress(OSError):
+                        seen.add(os.getpriority(os.PRIO_PROCESS, thread.native_id))
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    l3.encode([f"text number {number} " + "of many words " * 20 for number in range(200)])
+    done.set()
+    watcher.join()
+    assert BULK_NICENESS in seen
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
