@@ -29,8 +29,8 @@ def children() -> Iterator[list[Child]]:
     started: list[Child] = []
     yield started
     for child in started:
-        child.process.kill()
-        child.process.communicate()
+        if child.process.poll() is None:
+            child.kill()
 
 
 def start(children: list[Child], program: str, *arguments: object) -> Child:
@@ -99,8 +99,8 @@ def test_two_writing_processes(folder: Path, old: cf.Encoder, children: list[Chi
             docs.upsert(documents(25, start=position))
         written = []
         for child in writers:
-            lines, err = child.rest()
-            assert child.process.returncode == 0, err
+            lines = child.rest()
+            assert child.process.returncode == 0
             written += lines[-1].split()[1:]
         mine = docs._store._writers._open[1].file_id
         assert len({*written, mine}) == 3
@@ -116,8 +116,8 @@ def test_processes_that_write_the_same_documents(folder: Path, old: cf.Encoder, 
     for child in writers:
         child.tell("go")
     for child in writers:
-        _, err = child.rest()
-        assert child.process.returncode == 0, err
+        child.rest()
+        assert child.process.returncode == 0
     assert everything(folder) == {f"d{number}": text_of(number) for number in range(400)}
     with cf.Collection.open(folder, old) as docs:
         hits = docs.search(text_of(1), k=1_000)
@@ -126,29 +126,29 @@ def test_processes_that_write_the_same_documents(folder: Path, old: cf.Encoder, 
 
 def test_two_filling_processes(folder: Path, old: cf.Encoder, new: cf.Encoder, children: list[Child]) -> None:
     """Two processes that run one migration share it: every document is embedded exactly once, by either."""
-    with filled(folder, old, 2_000) as docs:
+    with filled(folder, old, 1_500) as docs:
         fade = docs.migrate(new)
         fade.fit()
         fillers = [start(children, "fill", folder, 0.05) for _ in range(2)]
         embedded: Counter[str] = Counter()
         for child in fillers:
-            lines, err = child.rest()
-            assert child.process.returncode == 0, err
+            lines = child.rest()
+            assert child.process.returncode == 0
             mine = [text for line in lines if line.startswith("embedding") for text in line.split()[2:]]
             assert mine, "one of them got nothing to do"
             embedded.update(mine)
         assert set(embedded.values()) == {1}
-        assert len(embedded) == 1_800
-        assert fade.status().done == 2_000
-    assert require_true_vectors(folder, 2, new) == 2_000
+        assert len(embedded) == 1_300
+        assert fade.status().done == 1_500
+    assert require_true_vectors(folder, 2, new) == 1_500
 
 
 def test_a_forked_child(folder: Path, old: cf.Encoder) -> None:
     """A child that inherits an open collection gets CollectionClosed, not a hang; it can open its own and write."""
     cf.Collection.create(folder, old).close()
-    lines, err = Child("fork", folder).rest()
+    lines = Child("fork", folder).rest()
     said = dict(line.split(" ", 1) for line in lines)
-    assert said.pop("child") == "0", err
+    assert said.pop("child") == "0"
     assert said.pop("parent") == "d100 11", "the parent goes on, and sees what the child wrote"
     assert (said.pop("close"), said.pop("open")) == ("returned", "returned")
     assert set(said) == {"search", "upsert", "delete", "len", "migrate", "prune"}
