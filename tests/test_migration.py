@@ -583,6 +583,21 @@ def test_migrating_to_the_same_space_is_refused(docs: cf.Collection, old: cf.Enc
     assert docs.migration is None
 
 
+def test_migrating_to_a_space_that_is_kept_is_refused(
+    docs: cf.Collection, old: cf.Encoder, new: cf.Encoder, third: cf.Encoder
+) -> None:
+    """What is kept for rollback need not be embedded again: the message names the way back."""
+    fade = docs.migrate(new)
+    fade.run()
+    fade.cutover()
+    with pytest.raises(MigrationConflict, match=r"go back with rollback\(\)"):
+        docs.migrate(old)
+    assert states(docs) == {1: "retained", 2: "live"}
+    docs.prune(force=True)
+    docs.migrate(old).run()
+    assert states(docs) == {2: "live", 3: "filling"}
+
+
 def test_a_renamed_model_is_the_same_space(folder: Path) -> None:
     """Where there are weights the name is a label: the same weights under another name are refused."""
     embed = bag_of_words(32, 1)
