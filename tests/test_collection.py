@@ -498,3 +498,25 @@ def test_every_vector_tells_where_it_comes_from(folder: Path, old: cf.Encoder, n
         assert abs(edited.embedded_at - time.time()) < 60
         assert first.embedded_at <= second.embedded_at
         assert docs.vectors("unknown") == []
+
+
+def test_a_damaged_segment_is_built_again(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged segment leaves the catalog with the first search, and the next write seals its rows anew."""
+    with sealed(folder, old, 500, monkeypatch) as docs:
+        settle(docs)
+    damaged = segments_of(folder)
+    for path in damaged:
+        flip(path)
+    with cf.Collection.open(folder, old, read_only=True) as serving:
+        is_first(serving, 3, 333)
+    with cf.Collection.open(folder, old) as docs:
+        is_first(docs, 3, 333)
+        docs.upsert(documents(1, start=500))
+        settle(docs)
+        with docs._store.reading() as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM segment")}
+            events = [event for (event,) in connection.execute("SELECT event FROM journal")]
+        assert "segment lost" in events
+        assert names
+        assert not names & {path.stem for path in damaged}
+        is_first(docs, *range(0, 501, 50))

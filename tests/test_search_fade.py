@@ -201,3 +201,14 @@ def test_answers_do_not_depend_on_who_asks(docs: cf.Collection, old: cf.Encoder,
         assert list(alone.scores) == pytest.approx([score for _, score in hits], abs=1e-5)
     with cf.Collection.open(docs.path, old, new, read_only=True) as again:
         assert answers(again) == expected
+
+
+def test_the_bridge_stands_in_for_a_missing_old_encoder(docs: cf.Collection, new: cf.Encoder) -> None:
+    """Where the old encoder is not at hand a fade answers with the new one alone, and says how."""
+    seen: list[str] = []
+    docs.migrate(wrapped(*NEW, before=seen.extend)).run(until=0.5)
+    docs.close()
+    with cf.Collection.open(docs.path, new) as again:
+        for hits in again.search(seen[::60], k=5):
+            assert hits.method == "bridged"
+        assert [hits[0].text for hits in again.search(seen[::60], k=5)] == seen[::60]
