@@ -314,3 +314,16 @@ def test_closing_waits_for_a_write(catalog: Database) -> None:
     with again.reading() as connection:
         assert counters(connection) == (1, 0, 0)
     again.close()
+
+
+def test_an_edit_during_a_fill_costs_the_same_whatever_is_left_to_do(catalog: Database) -> None:
+    """Deletes and hit counts look a document's tasks up by its key; scanning all of them would hold every writer up."""
+    with catalog.writing() as connection:
+        keys = add(connection, *(f"d{number}" for number in range(2_000)))
+        tasks.add_all(connection, versions.add(connection, SPACE, None, {}, "filling"))
+        thousands: list[None] = []
+        connection.set_progress_handler(lambda: thousands.append(None), 1_000)
+        documents.add_hits(connection, {keys[0]: 3})
+        documents.remove(connection, [keys[1]])
+        connection.set_progress_handler(None)
+    assert not thousands  # a scan takes 2,000 steps and more

@@ -87,7 +87,7 @@ CREATE TABLE task (                             -- a document revision that a ve
     lease_until REAL,
     attempts    INTEGER NOT NULL DEFAULT 0,
     error       TEXT,
-    PRIMARY KEY (version, key)
+    PRIMARY KEY (key, version)                  -- by key first: an edit, a delete and a hit look a document's up
 ) WITHOUT ROWID;
 CREATE INDEX task_by_rank ON task (version, state, rank DESC, key);
 
