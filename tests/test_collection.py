@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -520,3 +521,23 @@ def test_a_damaged_segment_is_built_again(folder: Path, old: cf.Encoder, monkeyp
         assert names
         assert not names & {path.stem for path in damaged}
         is_first(docs, *range(0, 501, 50))
+
+
+def test_a_search_that_another_one_overtakes_sees_the_write(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader whose look at the catalog is interrupted by another's refresh does not answer from before it."""
+    with filled(folder, old, 20) as docs:
+        is_first(docs, 1)
+        docs.upsert(documents(1, start=50))
+        newest = docs._store.database.data_version
+
+        def overtaken() -> int:
+            monkeypatch.undo()
+            other = threading.Thread(target=docs._store.snapshot)
+            other.start()
+            other.join()
+            return newest()
+
+        monkeypatch.setattr(docs._store.database, "data_version", overtaken)
+        is_first(docs, 50)

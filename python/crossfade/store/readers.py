@@ -45,22 +45,21 @@ class Readers:
         self._layout = layout
         self._database = database
         self._lock = threading.Lock()
-        self._seen: int | None = None
-        self._current: Snapshot | None = None
+        # One value, so that it is read and replaced whole: a snapshot and the catalog's number it was taken at.
+        self._latest: tuple[int, Snapshot] | None = None
         self._versions: dict[int, _VersionReader] = {}
 
     def snapshot(self) -> Snapshot:
         """What is committed now."""
-        current = self._current
-        if current is not None and self._database.data_version() == self._seen:
-            return current
+        latest = self._latest
+        if latest is not None and self._database.data_version() == latest[0]:
+            return latest[1]
         with self._lock:
             # Read before the state: a commit in between makes the next call look again, never miss it.
             seen = self._database.data_version()
-            if self._current is None or seen != self._seen:
-                self._current = self._newest(self._current)
-                self._seen = seen
-            return self._current
+            if self._latest is None or seen != self._latest[0]:
+                self._latest = seen, self._newest(self._latest[1] if self._latest else None)
+            return self._latest[1]
 
     def origins(self, key: int) -> dict[int, Origin]:
         """By version, how the vector of a revision came to be; versions without one are left out."""
@@ -71,7 +70,7 @@ class Readers:
 
     def close(self) -> None:
         with self._lock:
-            self._current = None
+            self._latest = None
             while self._versions:
                 self._versions.popitem()[1].close()
 
