@@ -22,6 +22,7 @@ from crossfade.errors import (
     SpaceMismatch,
 )
 from crossfade.store import sealing
+from crossfade.store.snapshot import Snapshot
 from support import OLD, content_of, documents, filled, is_first, settle, text_of, wrapped
 
 
@@ -272,6 +273,31 @@ def test_filter(folder: Path, old: cf.Encoder, conditions: dict[str, object], ex
             ]
         )
         assert set(docs.search("text", filter=conditions).ids) == expected
+
+
+def test_filter_takes_any_number_of_values_in_any_collection(folder: Path, old: cf.Encoder) -> None:
+    """Tuples and sets mean what lists mean, and 40,000 permitted values are no more trouble than two."""
+    with filled(folder, old, 20) as docs:
+        for values in ((1, 7), {1, 7}, frozenset({1, 7}), [1, 7, *range(100, 40_000)]):
+            assert len(docs.search("text", k=50, filter={"parity": values})) == 10
+            assert docs.search("text", filter={"parity": values, "tags": ("none",)}).ids == []
+
+
+def test_filter_finds_a_document_that_is_edited_meanwhile(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit between a search's look at the vectors and at the metadata does not hide the document."""
+    with filled(folder, old, 20) as docs:
+        snapshot = docs._store.snapshot
+
+        def edited_after() -> Snapshot:
+            monkeypatch.undo()
+            taken = snapshot()
+            docs.upsert(cf.Document("d7", "another text", meta={"parity": 1}))
+            return taken
+
+        monkeypatch.setattr(docs._store, "snapshot", edited_after)
+        assert docs.search("another text", k=1, filter={"parity": 1}).ids == ["d7"]
 
 
 def test_filter_follows_metadata(folder: Path, old: cf.Encoder) -> None:

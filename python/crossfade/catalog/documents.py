@@ -106,8 +106,9 @@ def matching(connection: Connection, conditions: Mapping[str, Sequence[Any]]) ->
     """Keys of the documents that have, for every field, one of its values."""
     parts, parameters = [], []
     for field, values in conditions.items():
-        parts.append(f"SELECT key FROM facet WHERE field = ? AND value IN ({marks(len(values))})")
-        parameters += [field, *map(facet_value, values)]
+        # As one parameter: of those a statement may have 32,766.
+        parts.append("SELECT key FROM facet WHERE field = ? AND value IN (SELECT value FROM json_each(?))")
+        parameters += [field, json.dumps([facet_value(value) for value in values])]
     rows = connection.execute(" INTERSECT ".join(parts), parameters)
     return np.fromiter((key for (key,) in rows), np.int64)
 

@@ -112,6 +112,11 @@ def epoch(connection: Connection) -> int:
     return int(next(connection.execute("SELECT epoch FROM collection"))[0])
 
 
+def seq(connection: Connection) -> int:
+    """The number of the last commit that changed documents."""
+    return int(next(connection.execute("SELECT seq FROM collection"))[0])
+
+
 def advance_epoch(connection: Connection) -> None:
     connection.execute("UPDATE collection SET epoch = epoch + 1")
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade import kernels
-from crossfade.catalog import Database, documents
+from crossfade.catalog import Database, documents, versions
 from crossfade.document import Document
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput
@@ -182,18 +182,23 @@ def _hits(ranking: Ranking, found: Mapping[int, Document]) -> Hits:
     return Hits(tuple(hits), ranking.method, ranking.coverage, ranking.weight)
 
 
-def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> Mask | None:
-    """Which keys a filter lets through, by key; None where there is no filter.
+def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> tuple[Mask | None, bool]:
+    """Which keys a filter lets through, by key, None where there is no filter; and whether the view is still current.
+
+    Where it isn't, a document that was edited meanwhile has another key than in the view, and would be missed.
 
     Args:
         view: What is searched.
         conditions: Field → value, or a list of values of which one must match.
     """
     if conditions is None:
-        return None
+        return None, True
     if not isinstance(conditions, Mapping) or not conditions or not all(isinstance(field, str) for field in conditions):
         raise InvalidInput(f"filter must map fields to a value or a list of values, got {conditions!r}")
-    lists = {field: value if isinstance(value, list) else [value] for field, value in conditions.items()}
+    lists = {
+        field: list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+        for field, value in conditions.items()
+    }
     empty = [field for field, values in lists.items() if not values]
     if empty:
         raise InvalidInput(f"filter needs at least one value for {', '.join(empty)}")
@@ -203,9 +208,10 @@ def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> Mask | Non
         raise InvalidInput(f"filter must hold JSON values only: {error}") from error
     mask = np.zeros(len(view.snapshot.dead), np.bool_)
     with view.database.reading() as connection:
+        current = versions.seq(connection) == view.snapshot.state.seq
         keys = documents.matching(connection, lists)
     mask[keys[keys < len(mask)]] = True
-    return mask
+    return mask, current
 
 
 def _present(keys: Keys) -> Keys:

@@ -70,9 +70,12 @@ class Searcher:
         conditions: Mapping[str, Any] | None,
         rank: Callable[[View, npt.NDArray[np.bool_] | None], list[Ranking]],
     ) -> list[Hits]:
-        for _ in range(MOST_RETRIES):
+        for tries_left in reversed(range(MOST_RETRIES)):
             view = self._view()
-            rankings = rank(view, allowed_keys(view, conditions))
+            allowed, current = allowed_keys(view, conditions)
+            if not current and tries_left:
+                continue
+            rankings = rank(view, allowed)
             hits = documents_of(view, rankings)
             if hits is not None:
                 break
