@@ -181,14 +181,17 @@ def test_a_vector_of_a_stranger_is_refused(docs: cf.Collection, new: cf.Encoder,
 
 
 def test_a_fade_without_the_new_encoder(docs: cf.Collection, old: cf.Encoder, new: cf.Encoder) -> None:
-    """A process that was not handed the new encoder says so when a query needs it."""
-    docs.migrate(new).run(until=0.5)
-    docs.close()
-    with (
-        cf.Collection.open(docs.path, old) as again,
-        pytest.raises(EncoderMissing, match="hand it in again"),
-    ):
-        again.search(QUERIES[0])
+    """A process that was not handed the new encoder answers as before the fade, and says so after the cutover."""
+    with cf.Collection.open(docs.path, old) as serving:
+        before = answers(serving)
+        fade = docs.migrate(new)
+        fade.run(until=0.5)
+        assert answers(serving) == before
+        assert serving.search(QUERIES[0]).method == "live"
+        fade.run()
+        fade.cutover()
+        with pytest.raises(EncoderMissing, match="hand it in again"):
+            serving.search(QUERIES[0])
 
 
 def test_answers_do_not_depend_on_who_asks(docs: cf.Collection, old: cf.Encoder, new: cf.Encoder) -> None:

@@ -28,6 +28,9 @@ class Encoders:
             EncoderMissing: It was not handed in and can't be loaded by name.
         """
         fingerprint = version.space.fingerprint
+        known = self._by_space.get(fingerprint)
+        if known:  # without the lock: a search does not wait while another one loads a model
+            return known
         with self._lock:
             if fingerprint not in self._by_space:
                 self._by_space[fingerprint] = _load(version)

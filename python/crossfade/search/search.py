@@ -64,9 +64,12 @@ def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None) -
         queries = view.encoders.get(filling).encode(texts, kind="query")
         return rank_bridged(view, filling.id, queries, k, allowed)
     old_queries = encoder.encode(texts, kind="query")
+    new_encoder = view.encoders.find(filling)
+    if new_encoder is None:  # another process fills, and this one goes on as it did
+        return rank_vectors(view, state.live, old_queries, k, allowed)
 
     def encode_new(positions: Sequence[int]) -> Rows:
-        return view.encoders.get(filling).encode([texts[position] for position in positions], kind="query")
+        return new_encoder.encode([texts[position] for position in positions], kind="query")
 
     return _Blending(view, view.fade, filling.id, allowed).rank(old_queries, encode_new, k)
 
