@@ -83,7 +83,7 @@ def carry_over(fade: Migration, report: Report) -> None:
         with report.bar("learning the bridge", "documents") as bar:
             quality = fade.fit(progress=bar.update)
         if quality is None:
-            report.say("too few documents to learn from: the old version answers alone until the cutover")
+            report.say("too little to learn from: the old version answers alone until the cutover")
         else:
             report.say(f"bridge: {quality.method}, held-out cosine {quality.cosine:.3f}")
     with report.bar("re-embedding", "documents") as bar:

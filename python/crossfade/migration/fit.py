@@ -10,7 +10,7 @@ import numpy as np
 from crossfade.bridge import Bridge, Quality
 from crossfade.catalog import documents, versions
 from crossfade.encoders import Encoders
-from crossfade.errors import NotReady
+from crossfade.errors import InvalidInput, NotReady
 from crossfade.search.blend import Blend
 from crossfade.search.fade import Fade
 from crossfade.store import Store
@@ -30,8 +30,9 @@ def fit(
     sample: int | None,
     seed: int,
     progress: Callable[[int, int], None] | None,
+    stop: Callable[[], bool] | None = None,
 ) -> Quality | None:
-    """Embeds a uniform sample, fits Bridge and blend, and publishes them; None where there are too few documents."""
+    """Embeds a uniform sample, fits Bridge and blend, and publishes them; None where it can't, or `stop` says so."""
     target = state.versions[migration.target]
     pairs = sample or min(max(round(SHARE * state.documents), LEAST_PAIRS), MOST_PAIRS)
     if min(pairs, state.documents) < LEAST_PAIRS:
@@ -42,6 +43,8 @@ def fit(
     filler = Filler(store, encoders.get(target), target.id)
     store.release_dead_leases(target.id)
     for start in range(0, len(chosen), BATCH):
+        if stop and stop():
+            return None
         filler.step(keys=chosen[start : start + BATCH].tolist())
         if progress:
             progress(*filler.done())
@@ -55,8 +58,13 @@ def fit(
         return None
     old_rows, new_rows = old.gather(keys), new.gather(keys)
     source_space, target_space = state.versions[migration.source].space, target.space
-    bridge = Bridge.fit(old_rows, new_rows, source=source_space, target=target_space, seed=seed)
-    blend = Blend.fit(old_rows, new_rows, bridge, seed=seed)
+    try:
+        bridge = Bridge.fit(old_rows, new_rows, source=source_space, target=target_space, seed=seed)
+        blend = Blend.fit(old_rows, new_rows, bridge, seed=seed)
+    except InvalidInput as error:  # of rows that don't vary nothing can be learned, but they can be replaced
+        with store.writing() as connection:
+            versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
+        return None
     name = uuid.uuid4().hex[:8]
     Fade(bridge, blend).save(store.layout.bridges(migration.source, migration.target) / name)
     with store.writing() as connection:

@@ -10,12 +10,15 @@ from crossfade.bridge import Quality
 from crossfade.catalog import tasks, versions
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, NotReady
+from crossfade.search.fade import Fade
 from crossfade.space import Space
 from crossfade.store import Store
 
 from . import roles
 from .fill import OVER, Filler, catch_up
 from .fit import fit
+
+SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Migration:
         return state.versions[current.target].space
 
     def fit(
-        self, *, sample: int | None = None, seed: int = 0, progress: Callable[[int, int], None] | None = None
+        self, *, sample: int | None = None, seed: int = SEED, progress: Callable[[int, int], None] | None = None
     ) -> Quality | None:
         """Learns the Bridge and the blend of both versions' scores from a sample, and measures them.
 
@@ -83,8 +86,8 @@ class Migration:
             progress: Called with (documents done, documents), as by `run`.
 
         Returns:
-            What the Bridge reached on held-out pairs; None where the collection is too small to learn from, and the
-            old version answers alone until the cutover.
+            What the Bridge reached on held-out pairs; None where there is too little to learn from (under 200
+            documents, or vectors that are all the same), and the old version answers alone until the cutover.
 
         Raises:
             NotReady: The migration is over.
@@ -93,6 +96,8 @@ class Migration:
         state, current = self._read()
         if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
             raise InvalidInput(f"sample must be a positive whole number of documents, got {sample!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise InvalidInput(f"seed must be a whole number from 0 on, got {seed!r}")
         return fit(self._store, self._encoders, state, current, sample, seed, progress)
 
     def run(
@@ -120,8 +125,8 @@ class Migration:
         if not isinstance(until, (int, float)) or not 0.0 <= until <= 1.0:
             raise InvalidInput(f"until must be a share between 0 and 1, got {until!r}")
         state, current = self._read()
-        if current.bridge is None and current.state == "filling" and until > 0.0:
-            self.fit(progress=progress)
+        if current.state == "filling" and until > 0.0 and not self._is_fitted(current):
+            fit(self._store, self._encoders, state, current, None, SEED, progress, stop)
         target = state.versions[current.target]
         Filler(self._store, self._encoders.get(target), target.id).run(until, progress, stop)
         catch_up(self._store, self._encoders, current.source, stop)
@@ -168,6 +173,10 @@ class Migration:
             NotReady: The migration is cut over, or over.
         """
         roles.abandon(self._store, self._number)
+
+    def _is_fitted(self, current: versions.MigrationRow) -> bool:
+        folder = self._store.layout.bridges(current.source, current.target)
+        return current.bridge is not None and Fade.find(folder / current.bridge) is not None
 
     def _read(self) -> tuple[versions.State, versions.MigrationRow]:
         with self._store.reading() as connection:

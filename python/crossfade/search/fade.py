@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from crossfade.bridge import Bridge
+from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.search.blend import Blend
 
 
@@ -22,7 +23,6 @@ class Fade:
         Raises:
             StorageFailed: The disk is full or failed.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         self.bridge.save(folder)
         self.blend.save(folder)
 
@@ -35,3 +35,11 @@ class Fade:
         """
         bridge = Bridge.load(folder)
         return cls(bridge, Blend.load(folder, bridge))
+
+    @classmethod
+    def find(cls, folder: Path) -> Fade | None:
+        """What `save` wrote, or None where it is damaged: a search can do without, and a run learns it anew."""
+        try:
+            return cls.load(folder)
+        except (DamagedFile, InvalidInput):
+            return None

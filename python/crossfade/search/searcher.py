@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Searcher:
         self._store = store
         self._encoders = encoders
         self._lock = threading.Lock()
-        self._fade: tuple[str, Fade] | None = None
+        self._fade: tuple[Path, Fade | None] | None = None
 
     def by_texts(self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None) -> list[Hits]:
         """Hits for each text."""
@@ -92,10 +93,10 @@ class Searcher:
             fade = self._load_fade(self._store.layout.bridges(current.source, current.target) / current.bridge)
         return View(snapshot, self._store.database, self._encoders, fade)
 
-    def _load_fade(self, folder: Any) -> Fade:
+    def _load_fade(self, folder: Path) -> Fade | None:
         with self._lock:
-            if self._fade is None or self._fade[0] != str(folder):
-                self._fade = (str(folder), Fade.load(folder))
+            if self._fade is None or self._fade[0] != folder:
+                self._fade = (folder, Fade.find(folder))
             return self._fade[1]
 
 
