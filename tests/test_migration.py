@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,8 @@ from crossfade.errors import (
     NotReady,
     StorageFailed,
 )
-from crossfade.migration import roles
+from crossfade.index import writer
+from crossfade.migration import fill, roles
 from crossfade.store import sealing
 from support import (
     NEW,
@@ -168,8 +170,8 @@ def test_hot_documents_come_first(docs: cf.Collection) -> None:
         docs.search(text_of(311), k=1)
     seen: list[str] = []
     fade = docs.migrate(wrapped(*NEW, before=seen.extend))
-    fade.run(until=0.0)
     assert seen == []
+    fade.fit()
     fade.run(stop=stop_after_one_batch())
     after_the_sample = seen[200:]
     assert text_of(7) in seen[:200] or after_the_sample[0] == text_of(7)
@@ -177,8 +179,8 @@ def test_hot_documents_come_first(docs: cf.Collection) -> None:
 
 
 def stop_after_one_batch() -> Callable[[], bool]:
-    answers = iter([False, True])
-    return lambda: next(answers)
+    answers = iter([False])
+    return lambda: next(answers, True)
 
 
 # The counters
@@ -777,8 +779,6 @@ def test_a_full_disk_fails_the_batch_and_not_the_collection(
     docs: cf.Collection, folder: Path, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write that fails is a StorageFailed; searches go on, and the next run goes to a new file and ends."""
-    from crossfade.index import writer
-
     fade = docs.migrate(new)
     fade.run(until=0.6)
 
@@ -807,3 +807,128 @@ def test_fit_and_run_report_progress_in_documents(folder: Path, old: cf.Encoder,
         fade.run(progress=lambda done, total: seen.append((done, total)))
         assert seen == sorted(seen)
         assert seen[-1] == (300, 300)
+
+
+def test_a_batch_whose_lease_ran_out_is_dropped(
+    docs: cf.Collection, folder: Path, old: cf.Encoder, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a filler was so slow that another one did its batch, what it brings is not written a second time."""
+    monkeypatch.setattr(fill, "LEASE_SECONDS", -1.0)
+    overtaken: list[int] = []
+
+    def overtake(texts: list[str]) -> None:
+        if not overtaken:
+            overtaken.append(len(texts))
+            with cf.Collection.open(folder, old) as other:
+                other.migrate(new).run()
+
+    fade = docs.migrate(wrapped(*NEW, before=overtake))
+    assert fade.run().done == COUNT
+    assert overtaken
+    assert len(docs._store.snapshot().indices[2]) == COUNT
+
+
+def test_rows_of_a_write_that_failed_are_not_there(
+    docs: cf.Collection, old: cf.Encoder, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an upsert that reached one version's file and not the other's, nothing is left in either."""
+    fade = docs.migrate(new)
+    fade.run()
+    fade.cutover()
+    whole = writer.VectorWriter.append
+
+    def fail_for_the_new(self: writer.VectorWriter, *block: Any) -> Any:
+        if self._pair.dim == new.space.dim:
+            raise StorageFailed("no space left")
+        return whole(self, *block)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.VectorWriter, "append", fail_for_the_new)
+        with pytest.raises(StorageFailed, match="no space left"):
+            docs.upsert(cf.Document("lost", "zebra quagga okapi"))
+    docs.upsert(cf.Document("kept", "written afterwards"))
+    docs.rollback()
+    assert docs.search("zebra quagga okapi", k=1)[0].score < 0.9
+    assert len(docs._store.snapshot().indices[1]) == COUNT + 1
+
+
+def test_what_a_run_writes_is_sealed(docs: cf.Collection, folder: Path, new: cf.Encoder) -> None:
+    """A fill ends with segments like a series of upserts: the new version is not scanned row by row after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealing, "TAIL_ROWS", 100)
+        docs.migrate(new).run()
+        deadline = time.monotonic() + 30
+        while not list(folder.glob("versions/0002/*.segment")):
+            assert time.monotonic() < deadline, "no segment after 30 s"
+            time.sleep(0.01)
+
+
+def test_a_stop_is_heard_while_the_bridge_is_learned(docs: cf.Collection, new: cf.Encoder) -> None:
+    """`stop` is asked before every batch of the sample, too; a later run carries on."""
+    fade = docs.migrate(new)
+    asked = iter([False, True])
+    stopped = fade.run(stop=lambda: next(asked, True))
+    assert (stopped.done, stopped.fitted) == (128, False)
+    finished = fade.run()
+    assert (finished.done, finished.fitted) == (COUNT, True)
+
+
+@pytest.mark.parametrize("constant", ["old", "new"])
+def test_a_model_that_nothing_can_be_learned_from(folder: Path, constant: str) -> None:
+    """Vectors that are all the same leave the old version to answer alone, and the migration goes on."""
+    same = cf.Encoder.wrap(lambda texts: [[1.0, 2.0]] * len(texts), cf.Space(model="same", dim=2))
+    varied = wrapped(*NEW)
+    before, after = (same, varied) if constant == "old" else (varied, same)
+    with filled(folder, before, 250) as docs:
+        fade = docs.migrate(after)
+        assert fade.fit() is None
+        reached = fade.run()
+        assert (reached.done, reached.fitted) == (250, False)
+        assert {hits.method for hits in docs.search([text_of(1)])} == {"live"}
+        assert any(event == "not fitted" and "the same" in detail["reason"] for event, detail in history(folder))
+        fade.cutover()
+        assert len(docs.search(text_of(1), k=300)) == 250
+
+
+def test_a_damaged_bridge_fails_no_search(docs: cf.Collection, folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """Without it the old version answers alone, and the next run learns another one."""
+    docs.migrate(new).run(until=0.7)
+    docs.close()
+    for path in folder.glob("bridges/*/*/*.json"):
+        path.write_bytes(b"damaged")
+    with cf.Collection.open(folder, old, new) as again:
+        assert again.search(text_of(1)).method == "live"
+        fade = again.migrate(new)
+        fade.run(until=0.8)
+        assert again.search(text_of(1)).method == "fade"
+
+
+def test_prune_leaves_no_document_that_nobody_finds(docs: cf.Collection, new: cf.Encoder) -> None:
+    """After a forced cutover the migration is needed until all documents have a vector."""
+    fade = docs.migrate(new)
+    fade.run(until=0.75)
+    fade.cutover(force="in a hurry")
+    with pytest.raises(NotReady, match="100 documents have no vector in the live version"):
+        docs.prune(force=True)
+    assert states(docs) == {1: "retained", 2: "live"}
+    fade.run()
+    assert docs.prune(force=True) == [1]
+    assert len(docs.search("anything", k=1_000)) == COUNT
+
+
+def test_prune_after_a_forced_rollback(docs: cf.Collection, folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """What only the rolled back version has is not dropped, by prune or abandon, before the live one has it too."""
+    fade = docs.migrate(new)
+    fade.run()
+    fade.cutover()
+    docs.close()
+    with cf.Collection.open(folder, new) as again:
+        again.upsert(cf.Document("late", "written without the old encoder"))
+        again.rollback(force=True)
+        for drop in (lambda: again.prune(force=True), lambda: again.migrate(new).abandon()):
+            with pytest.raises(NotReady, match="1 documents have no vector in the live version"):
+                drop()
+    with cf.Collection.open(folder, old, new) as again:
+        again.migrate(new).run()
+        assert again.prune(force=True) == [2]
+        assert again.search("written without the old encoder", k=1).ids == ["late"]

@@ -145,12 +145,21 @@ class CollectionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.state in ("filling", "rolled back"))
     @rule()
     def abandon(self) -> None:
-        self.fade.abandon()
+        try:
+            self.fade.abandon()
+        except NotReady:
+            assert self.state == "rolled back"
+            assert self.missing()
+            return
         self.forget_migration()
 
     @rule()
     def prune(self) -> None:
-        dropped = self.docs.prune(force=True)
+        try:
+            dropped = self.docs.prune(force=True)
+        except NotReady:
+            assert self.missing()
+            return
         if dropped and self.state != "filling":
             self.forget_migration()
 

@@ -234,6 +234,9 @@ class Collection:
 
         Returns:
             The numbers of the versions that were dropped.
+
+        Raises:
+            NotReady: The live version lacks documents (after a forced step), which could not be filled any more.
         """
         return list(migrations.prune(self._store, force=force))
 

@@ -122,16 +122,22 @@ def abandon(store: Store, migration: int) -> None:
         NotReady: Its target is the live version.
     """
     with store.writing() as connection:
-        _, current = _current(connection, migration)
+        state, current = _current(connection, migration)
         if current.state == "cut over":
             raise NotReady("the migration is cut over; rollback() first, then abandon() it")
+        if current.state == "rolled back":
+            _require_reachable(state)
         versions.drop(connection, current.target)
         versions.note(connection, "abandoned", {"version": current.target})
     store.remove_versions([current.target])
 
 
 def prune(store: Store, *, force: bool = False) -> Sequence[int]:
-    """Drops the versions whose retention is over (all that are retained, with `force`); gives their numbers."""
+    """Drops the versions whose retention is over (all that are retained, with `force`); gives their numbers.
+
+    Raises:
+        NotReady: Documents would be left that no search finds.
+    """
     with store.writing() as connection:
         state = versions.read(connection)
         now = time.time()
@@ -140,11 +146,26 @@ def prune(store: Store, *, force: bool = False) -> Sequence[int]:
             for version in state.versions.values()
             if version.state == "retained" and (force or (version.retained_until or 0.0) < now)
         ]
+        if dropped:
+            _require_reachable(state)
         for version in dropped:
             versions.drop(connection, version)
             versions.note(connection, "pruned", {"version": version, "forced": force})
     store.remove_versions(dropped)
     return dropped
+
+
+def _require_reachable(state: versions.State) -> None:
+    """Refuses to drop the vectors that documents have elsewhere while the live version lacks them.
+
+    Without a migration nothing would fill the gap. Documents that were given up are not waited for.
+    """
+    missing = state.live_version.pending - state.live_version.failed
+    if missing:
+        raise NotReady(
+            f"{missing} documents have no vector in the live version yet, and without the migration would never be "
+            "found again; run() it to its end first (an edit or delete of them will do, too)"
+        )
 
 
 def _current(connection: Connection, migration: int) -> tuple[versions.State, versions.MigrationRow]:
