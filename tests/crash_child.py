@@ -37,6 +37,7 @@ def fill(folder: str, seconds: str) -> None:
     with cf.Collection.open(folder, wrapped(*OLD)) as docs:
         fade = docs.migrate(wrapped(*NEW, before=slowly))
         say("ready")
+        sys.stdin.readline()
         fade.run()
         say("filled")
 
@@ -100,11 +101,13 @@ def create(folder: str) -> None:
 
 
 def write(folder: str, start: str, count: str) -> None:
-    """Upserts documents in batches of 25; says which vector file it wrote."""
+    """Upserts documents in batches of 25, the first before it is told to go on; says which vector file it writes."""
+    batches = range(int(start), int(start) + int(count), 25)
     with cf.Collection.open(folder, wrapped(*OLD)) as docs:
+        docs.upsert(documents(25, start=batches[0]))
         say("ready")
         sys.stdin.readline()
-        for position in range(int(start), int(start) + int(count), 25):
+        for position in batches[1:]:
             docs.upsert(documents(25, start=position))
         say("wrote", *(writer.file_id for writer in docs._store._writers._open.values()))
 

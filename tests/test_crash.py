@@ -36,6 +36,7 @@ SEEDS = (1, 2)
 def kill_somewhere(child: Child, chance: random.Random) -> list[str]:
     """Lets a child work for a random while, and kills it; what it said after "ready"."""
     assert child.line() == "ready"
+    child.tell("go")
     lines = [child.line() for _ in range(chance.randint(0, 4))]
     time.sleep(chance.uniform(0.0, 0.03))
     return lines + child.kill()
@@ -87,6 +88,7 @@ def test_a_fit_that_was_killed_learns_from_the_whole_sample(folder: Path, old: c
     filled(folder, old, 300).close()
     child = Child("fill", folder, 30)
     assert child.line() == "ready"
+    child.tell("go")
     assert child.line().startswith("embedding")
     child.kill()
     with cf.Collection.open(folder, old) as docs:

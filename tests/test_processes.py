@@ -29,8 +29,8 @@ def children() -> Iterator[list[Child]]:
     started: list[Child] = []
     yield started
     for child in started:
-        if child.process.poll() is None:
-            child.kill()
+        with child.process:
+            child.process.kill()
 
 
 def start(children: list[Child], program: str, *arguments: object) -> Child:
@@ -130,12 +130,13 @@ def test_two_filling_processes(folder: Path, old: cf.Encoder, new: cf.Encoder, c
         fade = docs.migrate(new)
         fade.fit()
         fillers = [start(children, "fill", folder, 0.05) for _ in range(2)]
+        for child in fillers:
+            child.tell("go")
         embedded: Counter[str] = Counter()
         for child in fillers:
             lines = child.rest()
             assert child.process.returncode == 0
             mine = [text for line in lines if line.startswith("embedding") for text in line.split()[2:]]
-            assert mine, "one of them got nothing to do"
             embedded.update(mine)
         assert set(embedded.values()) == {1}
         assert len(embedded) == 1_300
@@ -164,6 +165,7 @@ def test_a_stopped_filler_does_not_hold_up_the_others(
         fade = docs.migrate(new)
         fade.fit()
         stuck = start(children, "fill", folder, 60)
+        stuck.tell("go")
         assert stuck.line().startswith("embedding")
         fade.run(until=0.7)
         stuck.kill()
