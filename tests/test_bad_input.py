@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from crossfade.errors import (
     InvalidInput,
     MigrationConflict,
     ModelDamaged,
+    ModelUnavailable,
     NewerFormat,
     NotACollection,
     NothingToRollBack,
@@ -50,7 +52,7 @@ def upsert(*arguments: Any, **keywords: Any) -> Call:
     return lambda docs: docs.upsert(*arguments, **keywords)
 
 
-def upsert_vectors(vectors: Any, space: cf.Space | None = OLD_SPACE, count: int = 2) -> Call:
+def upsert_vectors(vectors: Any, space: Any = OLD_SPACE, count: int = 2) -> Call:
     return upsert(documents(count, start=100), vectors=vectors, space=space)
 
 
@@ -86,6 +88,9 @@ BAD_DOCUMENTS: list[tuple[str, Callable[[], Any], str]] = [
     ("priority NaN", lambda: doc(priority=float("nan")), "finite number"),
     ("priority is a boolean", lambda: doc(priority=True), "finite number"),
     ("time is text", lambda: doc(updated_at="yesterday"), "Unix seconds or a datetime"),
+    ("priority is endless", lambda: doc(priority=10**400), "finite number"),
+    ("time is endless", lambda: doc(updated_at=10**400), "Unix seconds or a datetime"),
+    ("time before time", lambda: doc(updated_at=datetime.min), "can't be told in Unix seconds"),
     ("time is infinite", lambda: doc(updated_at=float("inf")), "Unix seconds or a datetime"),
 ]
 
@@ -96,6 +101,7 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("upsert a number", upsert(5), InvalidInput, "takes documents, got 5"),
     ("upsert None", upsert(None), InvalidInput, "takes documents, got None"),
     ("vectors without a Space", upsert_vectors(rows(2), None), InvalidInput, "space=encoder.space"),
+    ("vectors of a name", upsert_vectors(rows(2), "old"), InvalidInput, "expected a Space, got 'old'"),
     ("vectors hold NaN", upsert_vectors(rows(2, value=np.nan)), InvalidInput, "must be finite"),
     ("vectors hold infinity", upsert_vectors(rows(2, value=np.inf)), InvalidInput, "must be finite"),
     ("vectors overflow float32", upsert_vectors([[1e300] * 32] * 2), InvalidInput, "must be finite"),
@@ -118,6 +124,8 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("search white space", search([text_of(1), "  "]), InvalidInput, "query 1 must be a text"),
     ("search a number", search(5), InvalidInput, "a text or a list of texts, got 5"),
     ("search numbers", search([5]), InvalidInput, "query 0 must be a text"),
+    ("search a set", search({"text"}), InvalidInput, "a text or a list of texts"),
+    ("search queries by id", search({"q1": "text"}), InvalidInput, "a text or a list of texts"),
     ("search bytes", search(b"text"), InvalidInput, "must be a text"),
     ("search a surrogate", search("a\ud800"), InvalidInput, "lone surrogate at character 1"),
     ("search a text of a Space", search("text", space=OLD_SPACE), InvalidInput, "goes with vector="),
@@ -134,6 +142,7 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("query vector infinite", search(vector=rows(1, value=-np.inf)[0]), InvalidInput, "must be finite"),
     ("query vector zero", search(vector=rows(1, value=0.0)[0]), InvalidInput, "not all zeros"),
     ("query vector of words", search(vector=["a"] * 32), InvalidInput, "array of 32 numbers"),
+    ("query vector of a name", search(vector=rows(1)[0], space="old"), InvalidInput, "expected a Space, got 'old'"),
     ("query vector of another Space", search(vector=rows(1, 48)[0], space=NEW_SPACE), SpaceMismatch, "query vector"),
     ("filter is empty", search("text", filter={}), InvalidInput, "must map fields"),
     ("filter is a list", search("text", filter=[("a", 1)]), InvalidInput, "must map fields"),
@@ -144,6 +153,11 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("filter a surrogate", search("text", filter={"\ud800": 1}), InvalidInput, "JSON values only"),
     ("filter a number", search("text", filter={1: 1}), InvalidInput, "must map fields"),
     ("roll back from nothing", lambda docs: docs.rollback(), NothingToRollBack, "none is retained"),
+    ("migrate to a name", lambda docs: docs.migrate("minilm-l6"), InvalidInput, "expected an Encoder, got 'minilm-l6'"),
+    ("open with a name", lambda docs: cf.Collection.open(docs.path, "minilm-l3"), InvalidInput, "expected an Encoder"),
+    ("open None", lambda docs: cf.Collection.open(None), InvalidInput, "must be a string or a Path, got None"),
+    ("open NUL", lambda docs: cf.Collection.create("a\0b", wrapped(*OLD)), InvalidInput, "can't be the path"),
+    ("open a long name", lambda docs: cf.Collection.open("n" * 300), InvalidInput, "can't be the path .* too long"),
     ("migrate to the same", lambda docs: docs.migrate(wrapped(*OLD)), MigrationConflict, "nothing to do"),
     (
         "create in its place",
@@ -161,6 +175,7 @@ BAD_STEPS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("until beyond 1", lambda docs: migration(docs).run(until=1.5), InvalidInput, "share between 0 and 1"),
     ("until is a text", lambda docs: migration(docs).run(until="0.5"), InvalidInput, "share between 0 and 1"),
     ("a sample of none", lambda docs: migration(docs).fit(sample=0), InvalidInput, "positive"),
+    ("a seed of letters", lambda docs: migration(docs).fit(seed="x"), InvalidInput, "seed must be a whole number"),
     ("half a sample", lambda docs: migration(docs).fit(sample=300.5), InvalidInput, "positive"),
     ("a bare vector", search(vector=rows(1)[0]), SpaceMismatch, "two versions serve"),
     ("vectors of a stranger", upsert_vectors(rows(2, 24), wrapped(*THIRD).space), SpaceMismatch, "or migrate"),
@@ -360,3 +375,64 @@ def test_a_damaged_vector_file_is_named(folder: Path, suffix: str, how: str) -> 
         path.write_bytes(damage[how])
     with cf.Collection.open(folder, wrapped(*OLD)) as docs, pytest.raises(DamagedFile, match=path.name):
         docs.search(text_of(1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "fragment"),
+    [
+        ({"max_tokens": "5"}, "max_tokens must be a positive whole number"),
+        ({"document_prefix": None}, "document_prefix must be a string"),
+        ({"version": object()}, "version must be a string"),
+        ({"normalized": "yes"}, "normalized must be True or False"),
+        ({"weights": 5}, "weights must be a hash"),
+    ],
+)
+def test_spaces_that_cannot_be(fields: dict[str, Any], fragment: str) -> None:
+    """A Space is refused where it is made, not where it is first used."""
+    with pytest.raises(InvalidInput, match=fragment):
+        cf.Space(model="m", dim=3, **fields)
+
+
+@pytest.mark.parametrize("name", [None, 5, b"minilm-l3"])
+def test_a_model_has_a_name_or_a_path(name: Any) -> None:
+    """What can be neither is refused, not passed on to the operating system."""
+    with pytest.raises(InvalidInput, match="named by a string or a Path"):
+        cf.Encoder.load(name)
+
+
+@pytest.mark.parametrize("texts", [None, 5, {"text"}, iter(["text"])])
+def test_texts_are_a_list(texts: Any) -> None:
+    """What has no order or no length can't be encoded."""
+    with pytest.raises(InvalidInput, match="expected a list of texts"):
+        wrapped(*OLD).encode(texts)
+
+
+def test_an_encoder_is_wrapped_with_its_space() -> None:
+    """A name is no Space."""
+    with pytest.raises(InvalidInput, match="expected a Space, got 'mine'"):
+        cf.Encoder.wrap(len, "mine")  # type: ignore[arg-type]
+
+
+def test_no_document_has_an_id_that_cannot_be(settled: cf.Collection) -> None:
+    """`in` answers no, as for any other stranger."""
+    for identifier in ("\ud800", "a\0b", "", 5, None):
+        assert identifier not in settled
+
+
+def test_a_cache_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models can't be fetched into it, and the error names the variable to set."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CROSSFADE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelUnavailable, match="set CROSSFADE_CACHE"):
+        cf.Encoder.load("minilm-l3")
+
+
+def test_what_is_closed_can_still_be_shown(folder: Path) -> None:
+    """A debugger shows a closed collection without raising."""
+    docs = filled(folder, wrapped(*OLD), 3)
+    fade = docs.migrate(wrapped(*NEW))
+    assert "3 documents" in repr(docs)
+    assert "0 of 3 documents" in repr(fade)
+    docs.close()
+    assert "closed" in repr(docs)
+    assert "closed" in repr(fade)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -14,13 +14,13 @@ from crossfade import migration as migrations
 from crossfade.catalog import documents, versions
 from crossfade.document import Document, check_id
 from crossfade.encoder import Encoder
-from crossfade.encoders import Encoders
-from crossfade.errors import CrossfadeError, InvalidInput
+from crossfade.encoders import Encoders, checked_encoder
+from crossfade.errors import CollectionClosed, CrossfadeError, InvalidInput
 from crossfade.migration import Migration
 from crossfade.search import Hits, Searcher
-from crossfade.space import Space
+from crossfade.space import Space, checked_space
 from crossfade.status import Status, VectorInfo, describe, vectors_of
-from crossfade.store import Store
+from crossfade.store import Store, checked_folder
 from crossfade.upsert import Upserted, check_vectors, upsert
 
 BATCH = 256  # documents a commit, from a generator
@@ -53,8 +53,8 @@ class Collection:
             CollectionExists: Something is there already.
             StorageFailed: The folder can't be made.
         """
-        store = Store.create(Path(path).absolute(), encoder.space, encoder.name, encoder.engine)
-        return cls(store, Encoders(encoder))
+        encoders = Encoders(encoder)
+        return cls(Store.create(checked_folder(path), encoder.space, encoder.name, encoder.engine), encoders)
 
     @classmethod
     def open(cls, path: str | Path, *encoders: Encoder, read_only: bool = False) -> Collection:
@@ -71,7 +71,8 @@ class Collection:
             NewerFormat: A newer crossfade wrote it.
             DamagedFile: A file fails its checks.
         """
-        return cls(Store(Path(path).absolute(), read_only=read_only), Encoders(*encoders))
+        known = Encoders(*encoders)
+        return cls(Store(checked_folder(path), read_only=read_only), known)
 
     @property
     def path(self) -> Path:
@@ -189,13 +190,15 @@ class Collection:
         if (query is None) == (vector is None):
             raise InvalidInput("search takes either a text (or a list of texts) or vector=, not both and not neither")
         if vector is not None:
+            if space is not None:
+                checked_space(space)
             return self._searcher.by_vector(vector, space, k, filter)
         if space is not None:
             raise InvalidInput("space= goes with vector=; a text is embedded by the collection's own encoder")
         if isinstance(query, str):
             return self._searcher.by_texts([query], k, filter)[0]
-        if not isinstance(query, Iterable):
-            raise InvalidInput(f"search takes a text or a list of texts, got {query!r}")
+        if not isinstance(query, Iterable) or isinstance(query, (Mapping, Set)):
+            raise InvalidInput(f"search takes a text or a list of texts, got {query!r:.80}")
         return self._searcher.by_texts(list(query), k, filter)
 
     def migrate(self, encoder: Encoder) -> Migration:
@@ -204,7 +207,7 @@ class Collection:
         Raises:
             MigrationConflict: The collection is in that Space already, or another migration is under way.
         """
-        number = migrations.start(self._store, encoder)
+        number = migrations.start(self._store, checked_encoder(encoder))
         self._encoders.add(encoder)
         return Migration(self._store, self._encoders, number)
 
@@ -262,8 +265,12 @@ class Collection:
             return versions.read(connection).documents
 
     def __contains__(self, identifier: object) -> bool:
+        try:
+            identifier = check_id(identifier)
+        except InvalidInput:
+            return False
         with self._store.reading() as connection:
-            return isinstance(identifier, str) and bool(documents.keys_of(connection, [identifier]))
+            return bool(documents.keys_of(connection, [identifier]))
 
     def __enter__(self) -> Collection:
         return self
@@ -274,7 +281,10 @@ class Collection:
         self.close()
 
     def __repr__(self) -> str:
-        status = self.status()
+        try:
+            status = self.status()
+        except CollectionClosed:
+            return f"Collection({str(self.path)!r}, closed)"
         return f"Collection({status.path!r}, {status.documents} documents, {len(status.versions)} versions)"
 
     def _upsert_stream(self, stream: Iterable[Document], progress: Callable[[int], None] | None) -> Upserted:

@@ -98,16 +98,25 @@ def _check_text(text: object, name: str) -> None:
 
 
 def _finite(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidInput(f"{name} must be a finite number, got {value!r}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise InvalidInput(f"{name} must be a finite number, got one beyond 1e308") from error
+    if not math.isfinite(number):
+        raise InvalidInput(f"{name} must be a finite number, got {value!r}")
+    return number
 
 
 def _seconds(value: float | datetime | None, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, datetime):
-        return value.timestamp()
+        try:
+            return value.timestamp()
+        except (OverflowError, ValueError, OSError) as error:
+            raise InvalidInput(f"updated_at of {name} can't be told in Unix seconds: {value} ({error})") from error
     return _finite(value, f"updated_at of {name} (Unix seconds or a datetime)")
 
 

@@ -6,14 +6,24 @@ import threading
 
 from crossfade.catalog import versions
 from crossfade.encoder import Encoder
-from crossfade.errors import EncoderMissing, ModelError, SpaceMismatch
+from crossfade.errors import EncoderMissing, InvalidInput, ModelError, SpaceMismatch
+
+
+def checked_encoder(value: object) -> Encoder:
+    """The value, if it is an Encoder."""
+    if not isinstance(value, Encoder):
+        raise InvalidInput(
+            f"expected an Encoder, got {value!r:.80}; make one of a name or folder with Encoder.load, or of a callable "
+            "with Encoder.wrap"
+        )
+    return value
 
 
 class Encoders:
     """The encoders of a collection's versions: handed in, or loaded by name when first needed."""
 
     def __init__(self, *encoders: Encoder) -> None:
-        self._by_space = {encoder.space.fingerprint: encoder for encoder in encoders}
+        self._by_space = {encoder.space.fingerprint: encoder for encoder in map(checked_encoder, encoders)}
         self._lock = threading.Lock()
 
     def add(self, encoder: Encoder) -> None:

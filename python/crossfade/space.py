@@ -19,6 +19,13 @@ MAX_DIM = 65_536
 _LABELS = ("model", "version")
 
 
+def checked_space(value: object) -> Space:
+    """The value, if it is a Space."""
+    if not isinstance(value, Space):
+        raise InvalidInput(f"expected a Space, got {value!r:.80}; every encoder has one: encoder.space")
+    return value
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Space:
     """What must be equal for two vectors to be comparable.
@@ -67,8 +74,18 @@ class Space:
             raise InvalidInput(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")
         if self.pooling not in POOLINGS:
             raise InvalidInput(f"pooling must be one of {', '.join(POOLINGS)}, got {self.pooling!r}")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise InvalidInput(f"max_tokens must be positive or None, got {self.max_tokens!r}")
+        if self.max_tokens is not None and (
+            isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1
+        ):
+            raise InvalidInput(f"max_tokens must be a positive whole number or None, got {self.max_tokens!r}")
+        if not isinstance(self.normalized, bool):
+            raise InvalidInput(f"normalized must be True or False, got {self.normalized!r}")
+        for field in ("version", "document_prefix", "query_prefix"):
+            if not isinstance(getattr(self, field), str):
+                raise InvalidInput(f"{field} must be a string, got {getattr(self, field)!r}")
+        for field in ("weights", "tokenizer"):
+            if not isinstance(getattr(self, field), str | None):
+                raise InvalidInput(f"{field} must be a hash as a string, or None, got {getattr(self, field)!r}")
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -14,7 +14,7 @@ from crossfade.catalog import documents, versions
 from crossfade.document import Document
 from crossfade.encoders import Encoders
 from crossfade.errors import CollectionBusy, InvalidInput, SpaceMismatch
-from crossfade.space import Space
+from crossfade.space import Space, checked_space
 from crossfade.store import Batch, Overtaken, Store
 
 MOST_RETRIES = 20
@@ -70,6 +70,7 @@ def check_vectors(vectors: Any, space: Space | None, count: int) -> Ready:
     """Ready-made vectors as float32 rows, of unit length where the metric is "cos"."""
     if space is None:
         raise InvalidInput("vectors need their Space: upsert(documents, vectors=rows, space=encoder.space)")
+    checked_space(space)
     try:
         with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused below
             rows = np.ascontiguousarray(vectors, np.float32)

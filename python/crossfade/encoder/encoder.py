@@ -20,7 +20,7 @@ from crossfade.errors import (
     ModelUnavailable,
     UnknownModel,
 )
-from crossfade.space import Space
+from crossfade.space import Space, checked_space
 
 from .folder import Model, build_model, read_folder
 from .manifest import manifest_names, read_manifest
@@ -102,6 +102,8 @@ class Encoder:
             ModelError: The model is of a kind that can't be run.
             InvalidInput: `threads` is not positive.
         """
+        if not isinstance(name_or_folder, str | Path):
+            raise InvalidInput(f"a model is named by a string or a Path, got {name_or_folder!r:.80}")
         label = str(name_or_folder)
         if label in manifest_names():
             return cls._of_model(_load_named(label), label, threads)
@@ -144,6 +146,7 @@ class Encoder:
         """
         if not callable(function):
             raise InvalidInput(f"expected a callable from a list of texts to rows, got {type(function).__name__}")
+        checked_space(space)
         engine = {"engine": "callable", "function": name or space.model, "precision": "unknown"}
         return cls(_Callable(function), space, None, engine, WRAPPED_BATCH)
 

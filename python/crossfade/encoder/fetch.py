@@ -33,7 +33,12 @@ def fetch(source: Source, files: Sequence[ModelFile], folder: Path) -> None:
         ModelUnavailable: The source can't be reached, or lacks a file.
         ModelDamaged: A file of the source differs from its manifest.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelUnavailable(
+            f"{folder} can't be made: {error}; set CROSSFADE_CACHE to a folder that can be written"
+        ) from error
     with _OPENERS[source.kind](source) as opener:
         for file in files:
             try:

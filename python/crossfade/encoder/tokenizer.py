@@ -31,6 +31,8 @@ def check_texts(texts: Sequence[str]) -> None:
     """
     if isinstance(texts, str | bytes):
         raise InvalidInput("expected a list of texts, got a single one; put it in a list")
+    if not isinstance(texts, Sequence | np.ndarray):
+        raise InvalidInput(f"expected a list of texts, got {type(texts).__name__}; make a list of it")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidInput(f"text {index} must be a string, got {type(text).__name__}")

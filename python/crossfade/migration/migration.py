@@ -9,7 +9,7 @@ from typing import Any
 from crossfade.bridge import Quality
 from crossfade.catalog import tasks, versions
 from crossfade.encoders import Encoders
-from crossfade.errors import InvalidInput, NotReady
+from crossfade.errors import CollectionClosed, InvalidInput, NotReady
 from crossfade.search.fade import Fade
 from crossfade.space import Space
 from crossfade.store import Store
@@ -186,5 +186,8 @@ class Migration:
         return state, state.migration
 
     def __repr__(self) -> str:
-        status = self.status()
+        try:
+            status = self.status()
+        except CollectionClosed:
+            return "Migration(closed)"
         return f"Migration({status.state}, {status.done} of {status.documents} documents, {status.failed} failed)"
