@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,27 @@ def test_add_from_stdin(kb: Path) -> None:
     """`-` reads stdin, with the format named where it isn't JSON lines."""
     assert answer("add", kb, "-", stdin='{"id": 7, "text": "A number is an id too"}\n')["new"] == 1
     assert answer("add", kb, "-", "--format", "csv", stdin="id,text\nc1,From a table\n")["new"] == 1
+
+
+def test_add_from_a_pipe(kb: Path, tmp_path: Path) -> None:
+    """A named pipe, as the shell's `<(…)` gives, can be read only once, and is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=('{"id": "p1", "text": "Through a pipe"}\n',))
+    writer.start()
+    added = answer("add", kb, pipe)
+    writer.join()
+    assert (added["new"], added["documents"]) == (1, 4)
+
+
+def test_results_fit_a_terminal_of_few_letters(kb: Path) -> None:
+    """Where stdout takes ASCII only, JSON says the same and a line shows what it can."""
+    with cf.Collection.open(kb) as docs:
+        docs.upsert(cf.Document("ru", "Сколько времени"))
+    code, stdout, _ = finish(start("search", kb, "Сколько", "-k", "1", "--json", PYTHONIOENCODING="ascii"))
+    assert (code, json.loads(stdout)["hits"][0]["text"]) == (0, "Сколько времени")
+    code, stdout, _ = finish(start("search", kb, "Сколько", "-k", "1", PYTHONIOENCODING="ascii"))
+    assert (code, "ru  ???" in stdout) == (0, True)
 
 
 def test_search_filters(kb: Path) -> None:

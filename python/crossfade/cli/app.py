@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -51,8 +53,8 @@ def add(
         from crossfade.collection import Collection
 
         with Collection.open(folder) as docs:
-            # A file is read twice, so that a bad line is refused before anything is embedded.
-            total = None if source == documents.STDIN else sum(1 for _ in documents.read(source, form))
+            # A file is read twice, so that a bad line is refused before anything is embedded; a pipe can't be.
+            total = sum(1 for _ in documents.read(source, form)) if documents.is_file(source) else None
             with report.bar("adding", "documents", total) as bar:
                 done = docs.upsert(documents.read(source, form), progress=bar.update)
             payload = {
@@ -204,4 +206,6 @@ def demo(
 
 def main() -> None:
     """Entry point of the `crossfade` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without some letters is no reason to fail
     app(prog_name="crossfade")

@@ -47,7 +47,7 @@ class Report:
     def result(self, payload: Mapping[str, Any], *shown: RenderableType) -> None:
         """Print the result: the payload as one line of JSON, or what is shown to people."""
         if self.as_json:
-            typer.echo(json.dumps(payload, ensure_ascii=False, allow_nan=False))
+            typer.echo(json.dumps(payload, allow_nan=False))  # ASCII, which every stdout can take
             return
         from rich.console import Console
 
@@ -80,7 +80,7 @@ class Report:
             message = f"unexpected {name}: {message}; set CROSSFADE_DEBUG=1 to see where"
         self.say(f"error: {' '.join(message.split())}")
         if self.as_json:
-            typer.echo(json.dumps({"error": {"type": name, "message": message}}, ensure_ascii=False))
+            typer.echo(json.dumps({"error": {"type": name, "message": message}}))
         raise typer.Exit(FAILED) from error
 
 

@@ -40,6 +40,11 @@ def read(source: str, form: str | None = None) -> Iterator[Document]:
         yield _document(fields, f"{name}, line {number}")
 
 
+def is_file(source: str) -> bool:
+    """Whether a source is a file, which can be read again, and no pipe."""
+    return source != STDIN and Path(source).is_file()
+
+
 def _lines(source: str, name: str) -> Iterator[str]:
     try:
         with sys.stdin.buffer if source == STDIN else Path(source).open("rb") as stream:
