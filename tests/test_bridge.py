@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,3 +234,25 @@ def test_a_newer_format_is_not_guessed_at(tmp_path: Path, monkeypatch: pytest.Mo
     assert json.loads((tmp_path / "bridge.json").read_text())["format_version"] == 2
     with pytest.raises(NewerFormat, match="upgrade crossfade"):
         Bridge.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "rows", [[[1.0], [1.0, 2.0]], [["a"] * 4] * 20, np.ones((20, 4)) * 1j, np.full((20, 4), 1e200), None, "rows"]
+)
+def test_what_is_no_rows_is_refused(rows: Any) -> None:
+    """Ragged lists, words, complex numbers and what float32 can't hold are refused by both doors, in words of ours."""
+    good = np.random.default_rng(0).standard_normal((20, 4))
+    for pair in ((rows, good), (good, rows)):
+        with pytest.raises(InvalidInput, match="rows"):
+            Bridge.fit(*pair)
+    with pytest.raises(InvalidInput, match=r"rows? "):
+        Bridge.fit(good, good).apply(rows)
+
+
+def test_what_is_no_space_or_seed_is_refused() -> None:
+    """Before anything is fitted."""
+    good = np.random.default_rng(0).standard_normal((20, 4))
+    with pytest.raises(InvalidInput, match="expected a Space, got 'old'"):
+        Bridge.fit(good, good, source="old")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="seed must be a whole number"):
+        Bridge.fit(good, good, seed="x")  # type: ignore[arg-type]

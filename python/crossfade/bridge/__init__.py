@@ -14,13 +14,14 @@ from crossfade import kernels
 from crossfade.bridge import files, fitting
 from crossfade.bridge.fitting import Float32, Float64
 from crossfade.errors import DamagedFile, InvalidInput, SpaceMismatch
-from crossfade.space import Space
+from crossfade.space import Space, checked_space
 
 __all__ = ["Bridge", "Candidate", "Quality"]
 
 MIN_PAIRS = 10
 # Neighbours among the held-out rows take a square of this side.
 MOST_HELD_OUT = 2_000
+_LARGEST = float(np.finfo(np.float32).max)
 _NAME = "bridge"
 
 
@@ -152,8 +153,13 @@ class Bridge:
             SpaceMismatch: The rows don't have the dim of their Space.
         """
         old, new = _pair(old_rows, new_rows)
-        if not 0.0 < holdout <= 0.5:
+        if not isinstance(holdout, (int, float)) or not 0.0 < holdout <= 0.5:
             raise InvalidInput(f"holdout must be above 0 and at most 0.5, got {holdout!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise InvalidInput(f"seed must be a whole number from 0 on, got {seed!r}")
+        for space in (source, target):
+            if space is not None:
+                checked_space(space)
         held_out = min(max(round(len(old) * holdout), 2), MOST_HELD_OUT)
         order = np.random.default_rng(seed).permutation(len(old))
         held, kept = order[:held_out], order[held_out:]
@@ -188,9 +194,8 @@ class Bridge:
         """
         if space is not None and self.source is not None:
             self.source.require(space, "the rows to carry over")
-        taken = np.asarray(rows)
-        if taken.dtype != np.float16:
-            taken = taken.astype(np.float32, copy=False)
+        halves = isinstance(rows, np.ndarray) and rows.dtype == np.float16
+        taken = _floats(rows, np.float16 if halves else np.float32)
         if taken.ndim != 2 or taken.shape[1] != len(self.center):
             raise InvalidInput(f"rows must have shape (n, {len(self.center)}), got {taken.shape}")
         return kernels.project(np.ascontiguousarray(taken), self.matrix, self.center, self.offset)
@@ -239,14 +244,26 @@ def _measure(method: str, strength: float, seen: fitting.Moments, old: Float64, 
 
 
 def _pair(old_rows: ArrayLike, new_rows: ArrayLike) -> tuple[Float64, Float64]:
-    old, new = np.asarray(old_rows, dtype=np.float64), np.asarray(new_rows, dtype=np.float64)
+    old, new = _floats(old_rows, np.float64), _floats(new_rows, np.float64)
     if old.ndim != 2 or new.ndim != 2 or len(old) != len(new) or 0 in old.shape[1:] + new.shape[1:]:
         raise InvalidInput(f"a Bridge needs paired rows (n, d1) and (n, d2), got {old.shape} and {new.shape}")
     if len(old) < MIN_PAIRS:
         raise InvalidInput(f"a Bridge needs at least {MIN_PAIRS} pairs, got {len(old)}; encode more texts with both")
-    if not (np.isfinite(old).all() and np.isfinite(new).all()):
-        raise InvalidInput("rows must be finite, got NaN or infinity; encode these texts again")
+    # Not "greater than": NaN must fail too. Beyond float32 the map itself could not be kept.
+    if not ((np.abs(old) <= _LARGEST).all() and (np.abs(new) <= _LARGEST).all()):
+        raise InvalidInput("rows must be finite float32 values, got NaN, infinity or more; encode these texts again")
     return old, new
+
+
+def _floats(rows: ArrayLike, dtype: type[Any]) -> NDArray[Any]:
+    try:
+        array = np.asarray(rows)
+        if array.dtype.kind not in "fiu" and array.size:
+            raise TypeError(f"got {array.dtype}")
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused later
+            return array.astype(dtype, copy=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"rows must be an array of real numbers, one row a text: {error}") from error
 
 
 def _frozen(array: NDArray[np.float32]) -> Float32:
