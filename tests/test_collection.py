@@ -567,3 +567,14 @@ def test_a_search_that_another_one_overtakes_sees_the_write(
 
         monkeypatch.setattr(docs._store.database, "data_version", overtaken)
         is_first(docs, 50)
+
+
+def test_a_text_without_tokens_is_named_by_its_id(folder: Path, l3: cf.Encoder) -> None:
+    """An upsert that can't embed a document tells which one, also among many that are there already."""
+    with cf.Collection.create(folder, l3) as docs:
+        docs.upsert([cf.Document(f"d{number}", text_of(number)) for number in range(5)])
+        batch = [*documents(5), cf.Document("fine", "some text"), cf.Document("joiner", "\u200b\u200b")]
+        with pytest.raises(InvalidInput, match=r"document 'joiner' can't be embedded: .* has no tokens"):
+            docs.upsert(batch)
+        with pytest.raises(InvalidInput, match=r"document 'joiner' .*the 256 documents before"):
+            docs.upsert(document for document in [*documents(256), batch[-1]])

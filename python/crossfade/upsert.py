@@ -12,6 +12,7 @@ import numpy.typing as npt
 from crossfade import kernels
 from crossfade.catalog import documents, versions
 from crossfade.document import Document
+from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
 from crossfade.errors import CollectionBusy, InvalidInput, SpaceMismatch
 from crossfade.space import Space, checked_space
@@ -163,14 +164,25 @@ def _rows(
             continue
         # A batch that was overtaken is prepared again: what it has embedded stays good.
         missing = [document for document in texts if (version.id, document.text_hash) not in embedded]
-        fresh = encoder.encode(
-            [document.content for document in missing],
-            kind="document",
-            progress=progress if version.id == state.live else None,
-        )
+        fresh = _encode(encoder, missing, progress if version.id == state.live else None)
         embedded.update(((version.id, item.text_hash), row) for item, row in zip(missing, fresh, strict=True))
         rows[version.id] = np.stack([embedded[version.id, document.text_hash] for document in texts])
     return rows
+
+
+def _encode(
+    encoder: Encoder, batch: Sequence[Document], progress: Callable[[int], None] | None
+) -> npt.NDArray[np.float32]:
+    try:
+        return encoder.encode([document.content for document in batch], kind="document", progress=progress)
+    except InvalidInput as error:
+        # An encoder names the place in a list that its caller has never seen: the id is what helps.
+        for document in batch:
+            try:
+                encoder.encode([document.content], kind="document")
+            except InvalidInput as alone:
+                raise InvalidInput(f"document {document.id!r} can't be embedded: {alone}; leave it out") from error
+        raise
 
 
 def _version_of(state: versions.State, space: Space) -> versions.Version:
@@ -190,7 +202,7 @@ def _compare(
     if encoder is None or version.space.metric != "cos":
         return
     sample = np.unique(np.linspace(0, len(texts) - 1, CHECKED_ROWS).astype(np.int64))
-    expected = encoder.encode([texts[position].content for position in sample], kind="document")
+    expected = _encode(encoder, [texts[position] for position in sample], None)
     cosines = np.einsum("nd,nd->n", expected, rows[sample])
     worst = int(np.argmin(cosines))
     if cosines[worst] < LEAST_COSINE:
