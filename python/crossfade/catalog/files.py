@@ -63,13 +63,6 @@ def add_file(connection: Connection, version: int, file_id: str) -> FileRow:
     return FileRow(int(connection.last_insert_rowid()), file_id, version, 0, 0, 0)
 
 
-def get_file(connection: Connection, number: int) -> FileRow | None:
-    row = connection.execute(
-        "SELECT number, id, version, rows, block_bytes, sealed_rows FROM file WHERE number = ?", (number,)
-    ).fetchone()
-    return FileRow(*row) if row else None
-
-
 def extend(connection: Connection, number: int, rows: int, block_bytes: int) -> None:
     """Publishes a new committed length."""
     connection.execute("UPDATE file SET rows = ?, block_bytes = ? WHERE number = ?", (rows, block_bytes, number))
