@@ -144,7 +144,7 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("query vector of words", search(vector=["a"] * 32), InvalidInput, "array of 32 numbers"),
     ("query vector of a name", search(vector=rows(1)[0], space="old"), InvalidInput, "expected a Space, got 'old'"),
     ("query vector of another Space", search(vector=rows(1, 48)[0], space=NEW_SPACE), SpaceMismatch, "query vector"),
-    ("filter is empty", search("text", filter={}), InvalidInput, "must map fields"),
+    ("filter with an operator", search("text", filter={"a": {"$gt": 0}}), InvalidInput, "no operators"),
     ("filter is a list", search("text", filter=[("a", 1)]), InvalidInput, "must map fields"),
     ("filter without values", search("text", filter={"a": []}), InvalidInput, "at least one value for a"),
     ("filter by an object", search("text", filter={"a": object()}), InvalidInput, "JSON values only"),

@@ -132,6 +132,14 @@ def test_search_filters(kb: Path) -> None:
     assert ids("lang=fr", "year=2020") == set()
 
 
+def test_abandon_drops_the_migration(kb: Path) -> None:
+    """`abandon` leaves the collection as it was before `migrate`; without a migration it is an error."""
+    answer("migrate", kb, "--to", "minilm-l6")
+    assert answer("abandon", kb)["abandoned"]
+    assert answer("status", kb)["migration"] is None
+    assert crossfade("abandon", kb).exit_code == 1
+
+
 def test_search_shows_lines(kb: Path) -> None:
     """Without --json a hit is a line: rank, score, id, text; square brackets are text as well."""
     crossfade("add", kb, "-", stdin='{"id": "b", "text": "the [bold] word in [/brackets]"}\n')

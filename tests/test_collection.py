@@ -275,6 +275,22 @@ def test_filter(folder: Path, old: cf.Encoder, conditions: dict[str, object], ex
         assert set(docs.search("text", filter=conditions).ids) == expected
 
 
+def test_an_empty_filter_lets_everything_through(folder: Path, old: cf.Encoder) -> None:
+    """A filter that a program built from no conditions is no filter."""
+    with filled(folder, old, 5) as docs:
+        assert docs.search(text_of(3), filter={}).ids == docs.search(text_of(3)).ids
+
+
+def test_hits_are_a_sequence(folder: Path, old: cf.Encoder) -> None:
+    """An index gives a hit, a slice gives Hits that know the same about the search."""
+    with filled(folder, old, 5) as docs:
+        hits = docs.search(text_of(3), k=4)
+        assert hits[0].id == "d3"
+        assert isinstance(hits[:2], cf.Hits)
+        assert hits[:2].ids == hits.ids[:2]
+        assert hits[:2].method == hits.method
+
+
 def test_filter_takes_any_number_of_values_in_any_collection(folder: Path, old: cf.Encoder) -> None:
     """Tuples and sets mean what lists mean, and 40,000 permitted values are no more trouble than two."""
     with filled(folder, old, 20) as docs:

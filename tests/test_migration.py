@@ -22,6 +22,7 @@ from crossfade.errors import (
 )
 from crossfade.index import writer
 from crossfade.migration import fill, roles
+from crossfade.migration.fill import BATCH
 from crossfade.store import sealing
 from support import (
     NEW,
@@ -127,7 +128,7 @@ def test_stop_and_resume(docs: cf.Collection, new: cf.Encoder) -> None:
     fade.fit()
     assert fade.run(stop=lambda: True).done == 200
     answers = iter([False, True])
-    assert fade.run(stop=lambda: next(answers)).done == 328
+    assert fade.run(stop=lambda: next(answers)).done == 200 + BATCH
     assert fade.run().done == COUNT
 
 
@@ -868,7 +869,7 @@ def test_a_stop_is_heard_while_the_bridge_is_learned(docs: cf.Collection, new: c
     fade = docs.migrate(new)
     asked = iter([False, True])
     stopped = fade.run(stop=lambda: next(asked, True))
-    assert (stopped.done, stopped.fitted) == (128, False)
+    assert (stopped.done, stopped.fitted) == (BATCH, False)
     finished = fade.run()
     assert (finished.done, finished.fitted) == (COUNT, True)
 
@@ -932,3 +933,31 @@ def test_prune_after_a_forced_rollback(docs: cf.Collection, folder: Path, old: c
         again.migrate(new).run()
         assert again.prune(force=True) == [2]
         assert again.search("written without the old encoder", k=1).ids == ["late"]
+
+
+def test_rows_that_cannot_be_kept_count_as_failed(folder: Path, old: cf.Encoder) -> None:
+    """A new encoder whose row for one text is beyond float16 costs that document only."""
+
+    def steep(texts: list[str]) -> list[list[float]]:
+        return [[1e6 if text == text_of(7) else 1.0, float(len(text))] for text in texts]
+
+    with filled(folder, old, 20) as docs:
+        fade = docs.migrate(cf.Encoder.wrap(steep, cf.Space(model="steep", dim=2, metric="dot", normalized=False)))
+        status = fade.run()
+        assert (status.done, status.failed) == (19, 1)
+        (failure,) = fade.failures()
+        assert failure.id == "d7"
+        assert "largest float16" in failure.error
+
+
+def test_what_was_dropped_leaves_no_files(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """Abandoning takes vectors and Bridge along, and what a killed process left of an earlier version."""
+    with filled(folder, old, 250) as docs:
+        (folder / "versions" / "0009").mkdir()
+        fade = docs.migrate(new)
+        fade.fit()
+        assert list((folder / "bridges").iterdir())
+        fade.abandon()
+        assert [path.name for path in (folder / "versions").iterdir()] == ["0001"]
+        assert list((folder / "bridges").iterdir()) == []
+        docs.migrate(new).run()

@@ -6,8 +6,9 @@ import dataclasses
 import functools
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 from crossfade.errors import InvalidInput, SpaceMismatch
 
@@ -68,8 +69,9 @@ class Space:
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
             raise InvalidInput(f"Space needs a model name, got {self.model!r}")
-        if isinstance(self.dim, bool) or not isinstance(self.dim, int) or not 1 <= self.dim <= MAX_DIM:
+        if isinstance(self.dim, bool) or not isinstance(self.dim, SupportsIndex) or not 1 <= self.dim <= MAX_DIM:
             raise InvalidInput(f"Space needs dim between 1 and {MAX_DIM}, got {self.dim!r}")
+        object.__setattr__(self, "dim", operator.index(self.dim))
         if self.metric not in METRICS:
             raise InvalidInput(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")
         if self.pooling not in POOLINGS:

@@ -169,6 +169,21 @@ def rollback(
 
 
 @app.command()
+def abandon(folder: Folder, as_json: Json = False) -> None:
+    """Drop a migration that is not cut over, with the vectors it has made."""
+    with reporting(as_json) as report:
+        from crossfade.collection import Collection
+        from crossfade.errors import NotReady
+
+        with Collection.open(folder) as docs:
+            fade = docs.migration
+            if fade is None:
+                raise NotReady("there is no migration to abandon")
+            fade.abandon()
+        report.result({"collection": folder, "abandoned": True}, f"{folder} stays as it was")
+
+
+@app.command()
 def prune(
     folder: Folder,
     force: Annotated[bool, typer.Option("--force", help="Drop now what retention still protects.")] = False,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from crossfade.errors import EncodingFailed
 from crossfade.space import Space
 
+LARGEST = 65_504.0  # collections keep rows as float16
+
 
 def checked_rows(raw: Any, count: int, space: Space, first: int = 0) -> NDArray[np.float32]:
     """`raw` as float32 `(count, dim)`, C-contiguous, at unit length for a "cos" Space.
@@ -43,7 +45,9 @@ def checked_rows(raw: Any, count: int, space: Space, first: int = 0) -> NDArray[
         wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     with np.errstate(over="ignore"):
         rows = wide.astype(np.float32)
-    _require(np.all(np.isfinite(rows), axis=1), "does not fit into float32", first)
+    _require(
+        np.all(np.abs(rows) <= LARGEST, axis=1), f"holds a value beyond {LARGEST:,.0f}, the largest float16", first
+    )
     return rows
 
 

@@ -15,7 +15,7 @@ from crossfade.encoders import Encoders
 from crossfade.errors import EncodingFailed, InvalidInput, NotReady
 from crossfade.store import Store
 
-BATCH = 128  # documents; at 40 documents a second a stop waits for 3 s of work
+BATCH = 64  # documents: what a kill loses, and how long a stop waits; a second or two of work
 LEASE_SECONDS = 300.0
 MOST_ATTEMPTS = 3
 PROBE = "A text that every encoder can embed."

@@ -129,7 +129,7 @@ def abandon(store: Store, migration: int) -> None:
             _require_reachable(state)
         versions.drop(connection, current.target)
         versions.note(connection, "abandoned", {"version": current.target})
-    store.remove_versions([current.target])
+    store.remove_dropped()
 
 
 def prune(store: Store, *, force: bool = False) -> Sequence[int]:
@@ -151,7 +151,7 @@ def prune(store: Store, *, force: bool = False) -> Sequence[int]:
         for version in dropped:
             versions.drop(connection, version)
             versions.note(connection, "pruned", {"version": version, "forced": force})
-    store.remove_versions(dropped)
+    store.remove_dropped()
     return dropped
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,13 @@ class Hits(Sequence[Hit]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, position: Any) -> Any:
+    @overload
+    def __getitem__(self, position: SupportsIndex) -> Hit: ...
+    @overload
+    def __getitem__(self, position: slice) -> Hits: ...
+    def __getitem__(self, position: SupportsIndex | slice) -> Hit | Hits:
+        if isinstance(position, slice):
+            return dataclasses.replace(self, items=self.items[position])
         return self.items[position]
 
     def __iter__(self) -> Iterator[Hit]:

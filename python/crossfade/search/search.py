@@ -194,14 +194,19 @@ def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> tuple[Mask
         view: What is searched.
         conditions: Field → value, or a list of values of which one must match.
     """
-    if conditions is None:
+    if conditions is None or conditions == {}:
         return None, True
-    if not isinstance(conditions, Mapping) or not conditions or not all(isinstance(field, str) for field in conditions):
+    if not isinstance(conditions, Mapping) or not all(isinstance(field, str) for field in conditions):
         raise InvalidInput(f"filter must map fields to a value or a list of values, got {conditions!r}")
     lists = {
         field: list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
         for field, value in conditions.items()
     }
+    nested = [field for field, values in lists.items() if any(isinstance(value, Mapping) for value in values)]
+    if nested:
+        raise InvalidInput(
+            f"filter compares values only, it has no operators: give {', '.join(nested)} a value or a list"
+        )
     empty = [field for field, values in lists.items() if not values]
     if empty:
         raise InvalidInput(f"filter needs at least one value for {', '.join(empty)}")

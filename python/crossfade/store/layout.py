@@ -23,6 +23,14 @@ class Layout:
         """Folder of a version: its Space, vector files and segments."""
         return self.root / "versions" / f"{number:04d}"
 
+    def all_versions(self) -> list[Path]:
+        """Folders of versions, of those too that the catalog no longer knows."""
+        return [folder for folder in (self.root / "versions").glob("*") if folder.name.isdecimal()]
+
+    def all_bridges(self) -> list[Path]:
+        """Folders of Bridges, of those too whose versions are gone."""
+        return [folder for folder in (self.root / "bridges").glob("*-*") if folder.name.replace("-", "").isdecimal()]
+
     def bridges(self, source: int, target: int) -> Path:
         """Folder of the Bridges fitted between two versions."""
         return self.root / "bridges" / f"{source:04d}-{target:04d}"

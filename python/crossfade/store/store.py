@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,13 +159,17 @@ class Store:
         """Makes the folder of a new version."""
         _prepare(self.layout, version, space)
 
-    def remove_versions(self, dropped: Iterable[int]) -> None:
-        """Removes the files of versions that the catalog has dropped."""
-        with self.database.writing():
-            for version in dropped:
-                self._writers.forget(version)
-        for version in dropped:
-            shutil.rmtree(self.layout.version(version), ignore_errors=True)
+    def remove_dropped(self) -> None:
+        """Removes the files of versions that the catalog has dropped, now or before a process was killed."""
+        with self.database.writing() as connection:  # nobody else can be preparing a version meanwhile
+            kept = versions.read(connection).versions
+            self._writers.keep(kept)
+            for folder in self.layout.all_versions():
+                if int(folder.name) not in kept:
+                    shutil.rmtree(folder, ignore_errors=True)
+            for folder in self.layout.all_bridges():
+                if not all(int(number) in kept for number in folder.name.split("-")):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def seal_when_due(self) -> None:
         """Starts the builder where rows have become too many to scan; to be called after every commit of rows."""

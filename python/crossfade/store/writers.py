@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,11 @@ class Writers:
         """Gives up every file."""
         while self._open:
             self._open.popitem()[1].close()
+
+    def keep(self, versions: Container[int]) -> None:
+        """Gives up the files of all other versions."""
+        for version in [version for version in self._open if version not in versions]:
+            self.forget(version)
 
     def forget(self, version: int) -> None:
         """Gives up the file of a version that is dropped."""
