@@ -18,6 +18,7 @@ from crossfade.errors import (
     MigrationConflict,
     NothingToRollBack,
     NotReady,
+    SpaceMismatch,
     StorageFailed,
 )
 from crossfade.index import writer
@@ -961,3 +962,18 @@ def test_what_was_dropped_leaves_no_files(folder: Path, old: cf.Encoder, new: cf
         assert [path.name for path in (folder / "versions").iterdir()] == ["0001"]
         assert list((folder / "bridges").iterdir()) == []
         docs.migrate(new).run()
+
+
+def test_ready_made_vectors_fill_a_version(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """Vectors of the new Space handed in for known documents fill it without encoding; wrong ones are refused."""
+    with filled(folder, old, 30) as docs:
+        fade = docs.migrate(new)
+        batch = documents(20)
+        rows = new.encode([document.content for document in batch])
+        with pytest.raises(SpaceMismatch):
+            docs.upsert(batch, vectors=rows[::-1], space=new.space)
+        assert fade.status().done == 0
+        assert docs.upsert(batch, vectors=rows, space=new.space).unchanged == 20
+        assert fade.status().done == 20
+        fade.run()
+        require_true_vectors(folder, 2, new)

@@ -102,7 +102,8 @@ class Collection:
             batch: The documents.
             vectors: Their vectors, `(n, dim)` float, where they exist already; the documents must be a sequence then.
                 A few of them are compared with what the encoder gives, if it is at hand.
-            space: The Space of `vectors`.
+            space: The Space of `vectors`: the live version's, or that of the one a migration fills, which is a way to
+                fill it without encoding.
             progress: Called with the number of documents done so far.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade import kernels
-from crossfade.catalog import documents, versions
+from crossfade.catalog import documents, tasks, versions
 from crossfade.document import Document
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
@@ -104,11 +105,19 @@ def upsert(
         with store.reading() as connection:
             state = versions.read(connection)
             known = documents.find(connection, [document.id for document in batch])
+        given = _version_of(state, ready.space) if ready else None
+        if ready and given and batch:
+            _compare(encoders, given, batch, ready.rows)
         prepared, done = _sort(state, batch, known)
-        rows = _rows(state, encoders, batch, prepared.texts, ready, embedded, progress)
+        rows = _rows(state, encoders, prepared.texts, embedded, progress, given)
+        if ready and given and prepared.texts:
+            positions = {document.id: position for position, document in enumerate(batch)}
+            rows[given.id] = ready.rows[[positions[document.id] for document in prepared.texts]]
         try:
             if prepared.texts or prepared.metadata:
                 store.write(dataclasses.replace(prepared, rows=rows))
+            if ready and given:
+                _hand_in(store, given, batch, prepared, known, ready)
             return done
         except Overtaken:
             continue
@@ -137,27 +146,20 @@ def _sort(
 def _rows(
     state: versions.State,
     encoders: Encoders,
-    batch: Sequence[Document],
     texts: Sequence[Document],
-    ready: Ready | None,
     embedded: dict[tuple[int, bytes], npt.NDArray[np.float32]],
     progress: Callable[[int], None] | None,
+    given: versions.Version | None,
 ) -> dict[int, npt.NDArray[np.float32]]:
     """Vectors of the texts for every version that gets them at once: the live one, and those kept for rollback.
 
     A version that is being filled gets its tasks from the commit instead, and so does a retained one whose encoder
-    is out of reach: its documents are stale until it is handed in again.
+    is out of reach: its documents are stale until it is handed in again. The version whose vectors are `given` is left
+    out.
     """
-    version = _version_of(state, ready.space) if ready else None
     rows: dict[int, npt.NDArray[np.float32]] = {}
-    if not texts:
-        return rows
-    if ready and version:
-        positions = {document.id: position for position, document in enumerate(batch)}
-        rows[version.id] = ready.rows[[positions[document.id] for document in texts]]
-        _compare(encoders, version, texts, rows[version.id])
-    for version in state.versions.values():
-        if version.id in rows or version.state == "filling":
+    for version in state.versions.values() if texts else ():
+        if version == given or version.state == "filling":
             continue
         encoder = encoders.get(version) if version.id == state.live else encoders.find(version)
         if encoder is None:
@@ -183,6 +185,28 @@ def _encode(
             except InvalidInput as alone:
                 raise InvalidInput(f"document {document.id!r} can't be embedded: {alone}; leave it out") from error
         raise
+
+
+def _hand_in(
+    store: Store,
+    version: versions.Version,
+    batch: Sequence[Document],
+    prepared: Batch,
+    known: Mapping[str, documents.Stored],
+    ready: Ready,
+) -> None:
+    """Gives a version that lacks them the vectors of texts that are there already: a fill without encoding."""
+    written = {document.id for document in prepared.texts}
+    positions = [position for position, document in enumerate(batch) if document.id not in written]
+    if not positions or not version.pending:
+        return
+    keys = [known[batch[position].id].key for position in positions]
+    with store.writing() as connection:
+        lease = store.new_lease(connection, version)
+        tasks.lease(connection, version.id, lease, time.time(), len(keys), keys)
+        hashes = [batch[position].text_hash for position in positions]
+        store.fill(connection, version, lease, keys, hashes, ready.rows[positions])
+    store.seal_when_due()
 
 
 def _version_of(state: versions.State, space: Space) -> versions.Version:
