@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import crossfade as cf
-from support import NEW, OLD, THIRD, wrapped
+from support import COUNT, NEW, OLD, THIRD, filled, wrapped
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,9 @@ def third() -> cf.Encoder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "kb.cf"
+
+
+@pytest.fixture
+def docs(folder: Path, old: cf.Encoder) -> Iterator[cf.Collection]:
+    with filled(folder, old, COUNT) as collection:
+        yield collection

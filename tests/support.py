@@ -22,6 +22,7 @@ from crossfade.catalog import versions
 from crossfade.store import Store, sealing
 
 Embed = Callable[[list[str]], npt.NDArray[np.float32]]
+COUNT = 400  # documents of the `docs` fixture: enough for a Bridge and several batches
 OLD, NEW, THIRD = ("old", 32, 1), ("new", 48, 2), ("third", 24, 3)
 
 
@@ -188,3 +189,25 @@ def _rows_of(catalog: Path) -> str:
         return repr({name: list(connection.execute(f"SELECT * FROM {name}")) for name in sorted(tables)})
     finally:
         connection.close()
+
+
+def states(docs: cf.Collection) -> dict[int, str]:
+    """The role of every version, by its number."""
+    return {version["number"]: version["state"] for version in docs.status().versions}
+
+
+def failing_for(*bad: str) -> Callable[[list[str]], None]:
+    """Raises for lists that hold one of these texts."""
+
+    def check(texts: list[str]) -> None:
+        for text in texts:
+            if text in bad:
+                raise ValueError(f"can't embed {text!r}")
+
+    return check
+
+
+def stop_after_one_batch() -> Callable[[], bool]:
+    """A `stop=` that lets a run do one batch."""
+    answers = iter([False])
+    return lambda: next(answers, True)
