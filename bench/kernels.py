@@ -1,0 +1,151 @@
+"""How fast are the kernels? Beside their peers and the machine's own ceilings, in one run.
+
+    python -m bench.kernels [--json FILE] [--quick] [--only WORD]
+
+The contenders of a case take turns (A B A B …), warm; a figure is the median over the rounds. Ratios are what counts: they
+are taken within a case, where all contenders saw the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Settings that would choose other kernels in numpy's OpenBLAS than those it takes by itself.
+HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+SHORTEST = 300e-6  # seconds; shorter calls are timed several at once
+
+
+def main() -> None:
+    if any(name in os.environ for name in HANDICAPS):
+        environment = {name: value for name, value in os.environ.items() if name not in HANDICAPS}
+        os.execve(sys.executable, [sys.executable, "-m", "bench.kernels", *sys.argv[1:]], environment)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--quick", action="store_true", help="smaller arrays, fewer rounds")
+    parser.add_argument("--only", default="", help="only cases whose kernel has this word in its name")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    options = parser.parse_args()
+    report = measure(options.threads, options.quick, options.only)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+
+def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
+    """Runs everything, printing a line for each case, and returns what `--json` writes."""
+    from threadpoolctl import threadpool_limits
+
+    from bench import kernel_cases, machine
+
+    report: dict[str, Any] = {"machine": machine.facts(), "quick": quick, "ceilings": {}, "cases": []}
+    stolen = machine.stolen()
+    say(json.dumps(report["machine"], ensure_ascii=False))
+    for threads in thread_counts:
+        with threadpool_limits(limits=threads):
+            ceilings = machine.ceilings(threads, quick)
+            report["ceilings"][str(threads)] = ceilings
+            say(
+                f"{threads} thread(s): "
+                + ", ".join(f"{name} {value / 1e9:.1f} G/s" for name, value in ceilings.items())
+            )
+            for case in kernel_cases.cases(threads, quick):
+                if only in case.kernel:
+                    report["cases"].append(run(case, threads, ceilings, 0.5 if quick else 4.0))
+                    say(line(report["cases"][-1]))
+                del case
+                gc.collect()
+    report["stolen_ticks"] = machine.stolen() - stolen
+    return report
+
+
+def run(case: Any, threads: int, ceilings: dict[str, float], budget: float) -> dict[str, Any]:
+    """One case: results compared, contenders timed in turns for about `budget` seconds and at least five rounds."""
+    compare(case)
+    often = {name: repeats(call) for name, call in case.contenders.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in case.contenders}
+    began = time.perf_counter()
+    while len(seconds["crossfade"]) < 5 or time.perf_counter() - began < budget:
+        for name, call in case.contenders.items():
+            seconds[name].append(timed(call, often[name]))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    ours = medians["crossfade"]
+    rate = case.bytes_moved if case.ceiling == "copy" else case.operations
+    return {
+        "kernel": case.kernel,
+        "size": case.size,
+        "threads": threads,
+        "rounds": len(seconds["crossfade"]),
+        "median_seconds": medians,
+        "least_seconds": {name: min(values) for name, values in seconds.items()},
+        "ratios": {name: value / ours for name, value in medians.items() if name != "crossfade"},
+        "asked": case.asked,
+        "most_seconds": case.most_seconds,
+        "bytes": case.bytes_moved,
+        "operations": case.operations,
+        "ceiling": case.ceiling,
+        "of_ceiling": rate / ours / ceilings[case.ceiling] if case.ceiling else None,
+    }
+
+
+def compare(case: Any) -> None:
+    """Fails where a contender's result isn't ours."""
+    import numpy as np
+
+    results = {name: call() for name, call in case.contenders.items()}
+    expected = np.array(results["crossfade"], np.float64)
+    for name, result in results.items():
+        if result is not None and case.tolerance is not None:
+            worst = np.abs(np.asarray(result, np.float64) - expected).max(initial=0.0)
+            if not worst <= case.tolerance:
+                raise SystemExit(f"{case.kernel}, {case.size}: {name} and crossfade differ by {worst:g}")
+
+
+def repeats(call: Callable[[], object]) -> int:
+    return max(1, round(SHORTEST / min(timed(call, 1) for _ in range(3))))
+
+
+def timed(call: Callable[[], object], times: int) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - began) / times
+
+
+def line(result: dict[str, Any]) -> str:
+    return " | ".join(cells(result))
+
+
+def cells(result: dict[str, Any]) -> Iterator[str]:
+    """What a table shows of a case: each asked ratio with a sign of whether it is reached."""
+    ours = result["median_seconds"]["crossfade"]
+    yield from (result["kernel"], result["size"], str(result["threads"]), duration(ours))
+    ratios = []
+    for name, ratio in result["ratios"].items():
+        asked = result["asked"].get(name)
+        wanted = "" if asked is None else f" ({'≥' if ratio >= asked else 'not'} {asked:g})"
+        ratios.append(f"{name} {ratio:.2f}×{wanted}")
+    if result["most_seconds"]:
+        ratios.append(f"({'≤' if ours <= result['most_seconds'] else 'not'} {duration(result['most_seconds'])})")
+    yield ", ".join(ratios)
+    yield f"{result['of_ceiling']:.2f} of {result['ceiling']}" if result["ceiling"] else ""
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.2f} µs"
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
