@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ml_dtypes import bfloat16
 
 import oracles
 from crossfade import _core, kernels
@@ -33,6 +34,7 @@ WIDTHS = st.sampled_from([1, 3, 7, 15, 16, 17, 31, 33, 255, 257, 384])
 COUNTS = st.sampled_from([0, 1, 2, 5, 6, 7, 23, 25, 97])
 SEEDS = st.integers(0, 2**32 - 1)
 KINDS = st.sampled_from([np.float32, np.float16])
+STORED = st.sampled_from([np.float32, np.float16, bfloat16, np.int8])
 LAYOUTS = st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans())
 
 every_level = pytest.mark.parametrize("level", LEVELS)
@@ -53,7 +55,7 @@ def laid_out(values: Array, layout: tuple[int, int, bool]) -> Array:
     """The same values in a view that starts off any alignment, has gaps between its rows, and may run backwards."""
     shift, gap, backwards = layout
     n, d = values.shape
-    base = np.full((n, d + gap + shift), np.nan, values.dtype)
+    base = np.full((n, d + gap + shift), -1, values.dtype)
     view = base[:, shift : shift + d]
     view = view[::-1] if backwards else view
     view[:] = values
@@ -61,7 +63,8 @@ def laid_out(values: Array, layout: tuple[int, int, bool]) -> Array:
 
 
 def rows(seed: int, n: int, d: int, kind: type[Any] = np.float32) -> Array:
-    return np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32).astype(kind)
+    values = np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32)
+    return (40 * values).clip(-127, 127).astype(kind) if kind is np.int8 else values.astype(kind)
 
 
 def unit_rows(seed: int, n: int, d: int) -> Array:
@@ -112,8 +115,8 @@ def test_normalize_in_place_and_one_row(level: str) -> None:
 @every_level
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("d", [1, 17, 384])
-def test_normalize_refuses_bad_rows_and_writes_nothing(level: str, value: float, d: int) -> None:
-    """Zero and non-finite rows are counted, the first is named, and the output stays as it was."""
+def test_normalize_names_bad_rows_and_leaves_them(level: str, value: float, d: int) -> None:
+    """Zero and non-finite rows are counted, the first is named, and their places stay as they were; others are written."""
     x = rows(2, 6, d)
     x[3] = value
     x[5, d - 1 :] = np.nan
@@ -122,7 +125,38 @@ def test_normalize_refuses_bad_rows_and_writes_nothing(level: str, value: float,
     with forced(level), pytest.raises(InvalidInput, match=r"2 of 6 .* first is row 3"):
         kernels.normalize(x, out)
 
-    assert (out == 7).all()
+    assert (out[[3, 5]] == 7).all()
+    assert np.array_equal(out[[0, 1, 2, 4]], kernels.normalize(x[[0, 1, 2, 4]]))
+
+
+@every_level
+@examples
+@given(seed=SEEDS, n=COUNTS, d=WIDTHS, kind=st.sampled_from([bfloat16, np.int8]))
+def test_normalize_to_bfloat16_and_int8(level: str, seed: int, n: int, d: int, kind: type[Any]) -> None:
+    """The narrower elements are the float32 results rounded to nearest, int8 after 127 times the value."""
+    x = rows(seed, n, d)
+    with forced(level):
+        narrow = kernels.normalize(x, dtype=kind)
+    expected = oracles.normalize(x)
+
+    assert narrow.dtype == kind
+    if kind is np.int8:
+        assert within(narrow, 127 * expected, np.full_like(expected, 0.5 + 1e-4))
+    else:
+        assert np.array_equal(narrow, kernels.normalize(x).astype(bfloat16))
+
+
+@every_level
+@pytest.mark.parametrize("kind", [np.float32, np.float16, bfloat16, np.int8])
+@pytest.mark.parametrize("shift", [0, 1, 5])
+def test_normalize_past_the_caches(level: str, kind: type[Any], shift: int) -> None:
+    """Outputs too large for the caches are the same, bit by bit, wherever their rows start."""
+    n, d = 80_000, 210
+    x = np.resize(rows(3, 50, d), (n, d))
+    out = np.zeros(n * d + shift, kind)[shift:].reshape(n, d)
+    with forced(level):
+        kernels.normalize(x, out)
+        assert np.array_equal(out, np.resize(kernels.normalize(x[:50], dtype=kind), (n, d)))
 
 
 @every_level
@@ -138,7 +172,7 @@ def test_normalize_survives_the_extremes_of_float(level: str) -> None:
 
 @every_level
 @examples
-@given(seed=SEEDS, n=COUNTS, d_in=WIDTHS, d_out=WIDTHS, kind=KINDS, layout=LAYOUTS, parts=st.integers(0, 3))
+@given(seed=SEEDS, n=COUNTS, d_in=WIDTHS, d_out=WIDTHS, kind=STORED, layout=LAYOUTS, parts=st.integers(0, 3))
 def test_project_matches_its_oracle(
     level: str, seed: int, n: int, d_in: int, d_out: int, kind: type[Any], layout: tuple[int, int, bool], parts: int
 ) -> None:
@@ -199,7 +233,7 @@ def test_project_refuses_rows_it_cannot_use(level: str) -> None:
 
 @every_level
 @examples
-@given(seed=SEEDS, n=COUNTS, d=WIDTHS, q=st.integers(0, 3), kind=KINDS, layout=LAYOUTS)
+@given(seed=SEEDS, n=COUNTS, d=WIDTHS, q=st.integers(0, 3), kind=STORED, layout=LAYOUTS)
 def test_rescore_matches_its_oracle(
     level: str, seed: int, n: int, d: int, q: int, kind: type[Any], layout: tuple[int, int, bool]
 ) -> None:
@@ -212,7 +246,7 @@ def test_rescore_matches_its_oracle(
         scanned = kernels.rescore(vectors, None, queries)
         single = [kernels.rescore(vectors, chosen, query) for query in queries]
 
-    magnitude = oracles.rescore(np.abs(vectors), chosen, np.abs(queries))
+    magnitude = oracles.rescore(np.abs(vectors.astype(np.float64)), chosen, np.abs(queries))
     assert within(gathered, oracles.rescore(vectors, chosen, queries), d * EPS * magnitude)
     assert np.array_equal(gathered, scanned[:, chosen])
     assert np.array_equal(gathered, np.array(single, np.float32).reshape(gathered.shape))
@@ -259,6 +293,27 @@ def test_merge_matches_its_oracle(level: str, seed: int, shape: tuple[int, ...],
     for query in range(count):
         merged = zip(best_keys.reshape(-1, k)[query].tolist(), best_scores.reshape(-1, k)[query].tolist(), strict=True)
         assert list(merged) == oracles.merge_topk(lists[0][query], lists[1][query], k)
+
+
+@examples
+@given(seed=SEEDS, lists=st.integers(1, 9), n=st.integers(1, 30), k=st.integers(1, 40), padded=st.booleans())
+def test_merge_of_ranked_lists(seed: int, lists: int, n: int, k: int, padded: bool) -> None:
+    """Lists in the order of a search, ties and all, ending in padding or not, one of them unranked, are merged right."""
+    generator = np.random.default_rng(seed)
+    keys = generator.integers(0, 2 * n, (2, lists, n), dtype=np.uint64)
+    scores = generator.integers(0, n, keys.shape).astype(np.float32)
+    order = np.lexsort((keys, -scores))
+    keys, scores = np.take_along_axis(keys, order, -1), np.take_along_axis(scores, order, -1)
+    if padded:
+        keys[:, :, n - n // 3 :] = kernels.PADDING_KEY
+        scores[:, 0] = scores[:, 0, ::-1]
+
+    best_keys, best_scores = kernels.merge_topk(keys, scores, k)
+
+    for query in range(2):
+        merged = list(zip(best_keys[query].tolist(), best_scores[query].tolist(), strict=True))
+        assert merged == oracles.merge_topk(keys[query], scores[query], k)
+    assert np.array_equal(kernels.merge_topk(keys, scores, k, threads=2)[0], best_keys)
 
 
 @examples
@@ -378,8 +433,11 @@ BAD_CALLS: dict[str, tuple[Any, str]] = {
     "transposed": (lambda: kernels.normalize(X.T), "consecutive in memory"),
     "misaligned": (lambda: kernels.normalize(MISALIGNED), "aligned"),
     "no columns": (lambda: kernels.normalize(X[:, :0]), "4 of 4 can't be scaled"),
-    "dtype": (lambda: kernels.normalize(X, dtype=np.float64), "dtype must be np.float32 or np.float16"),
-    "out dtype": (lambda: kernels.normalize(X, X.astype(float)), "out must be float16 or float32, got float64"),
+    "dtype": (lambda: kernels.normalize(X, dtype=np.float64), "dtype must be np.float32, np.float16, ml_dtypes"),
+    "out dtype": (
+        lambda: kernels.normalize(X, X.astype(float)),
+        "out must be int8 or bfloat16 or float16 or float32, got float64",
+    ),
     "out against dtype": (lambda: kernels.normalize(X, X.copy(), dtype=np.float16), "out must be float16, got float32"),
     "out shape": (lambda: kernels.normalize(X, X[:2].copy()), r"out must have the shape \(4, 6\), got \(2, 6\)"),
     "out overlaps": (lambda: kernels.normalize(X[1:], X[:3]), "out must not share memory"),
@@ -434,18 +492,23 @@ def test_what_cannot_be_used_is_refused(name: str) -> None:
 def test_the_module_itself_guards_memory() -> None:
     """Called past the door, the compiled module still refuses what would touch foreign memory."""
     out = np.empty((4, 6), np.float32)
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="dtype"):
         _core.normalize(X.astype(float), out, 1)
     with pytest.raises(ValueError, match="shape of x"):
         _core.normalize(X, out[:3], 1)
     with pytest.raises(ValueError, match="consecutive"):
         _core.normalize(X[:, ::2], out[:, :3], 1)
     with pytest.raises(ValueError, match="as many columns"):
-        _core.project(X, SQUARE[:5], None, None, True, out, 1)
-    with pytest.raises(ValueError, match="center"):
-        _core.project(X, SQUARE, ZERO[:5], None, True, out, 1)
-    with pytest.raises(ValueError, match="a column per row"):
-        _core.rescore(X, None, X[:1], out[:1, :3], 1)
+        _core.project(X, SQUARE[:5], None, None, True, None, 1)
+    with pytest.raises(ValueError, match="another size"):
+        _core.project(X, SQUARE, ZERO[:5], None, True, None, 1)
+    with pytest.raises(ValueError, match="share memory"):
+        _core.project(X, SQUARE, None, None, True, X, 1)
+    with pytest.raises(ValueError, match="columns of vectors"):
+        _core.rescore(X, None, X[:1, :3], 1)
+    with pytest.raises(ValueError, match="same shape"):
+        _core.merge_topk(KEYS, SCORES[:1], 1, 1)
+    assert _core.rescore(X, ROWS + 3, X[0], 1)[1] == 1
 
 
 @every_level

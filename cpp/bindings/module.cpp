@@ -1,80 +1,103 @@
-// The module crossfade._core. Only crossfade.kernels uses it: arguments are expected to be checked, errors are terse.
+// The module crossfade._core. Only crossfade.kernels uses it: errors are terse.
 #include <pybind11/stl.h>
 
-#include <memory>
+#include <atomic>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "../kernels/dispatch.h"
 #include "../kernels/merge.h"
 #include "arrays.h"
 #include "parallel.h"
+#include "scratch.h"
 
 namespace crossfade::bindings {
 namespace {
 
-// What Python gets of BadRows: the count and the index of the first.
-using BadRowsPair = std::pair<std::size_t, std::size_t>;
-
-BadRowsPair pair_of(const BadRows& bad) { return {bad.count, bad.first}; }
+constexpr std::size_t most_threads = 1024;
+constexpr std::size_t most_places = INT32_MAX;
 
 // Below this number of rows the matrix is used where it lies: packing it costs about as much as mapping four rows.
 constexpr std::size_t rows_worth_packing = 24;
 
-template <typename Out>
-BadRowsPair normalize(const Array<float>& x_array, Array<Out>& out_array, std::size_t threads,
-                        NormalizeScale<Out>* Kernels::* scale) {
-    const auto x = input_rows(x_array);
-    const auto out = output_rows(out_array);
-    require(x.n == out.n && x.d == out.d, "out must have the shape of x");
-    const Kernels& kernels = active_kernels();
-    const auto work = static_cast<double>(x.d);
-    std::vector<double> reciprocals(x.n);
-    BadRowCount bad(x.n);
-    for_ranges(x.n, work, threads, [&](std::size_t begin, std::size_t end) {
-        bad.add(kernels.normalize_measure(x.at(begin), x.stride, end - begin, x.d, reciprocals.data() + begin), begin);
-    });
-    if (bad.total().count > 0) return pair_of(bad.total());
-    for_ranges(x.n, work, threads, [&](std::size_t begin, std::size_t end) {
-        (kernels.*scale)(x.at(begin), x.stride, end - begin, x.d, reciprocals.data() + begin, out.at(begin), out.stride);
-    });
-    return pair_of(bad.total());
+// Bytes of output from which it is written past the caches: they would not hold it.
+constexpr double bytes_past_caches = 16e6;
+
+// Multiply-adds from which the GIL is released: some 20 µs, below which giving it up and taking it back costs too much.
+constexpr double work_without_gil = 1 << 19;
+
+template <typename Function>
+void without_gil(double work, const Function& function) {
+    if (work < work_without_gil) return function();
+    const py::gil_scoped_release released;
+    function();
 }
 
-template <typename In>
-BadRowsPair project(const Array<In>& x_array, const Array<float>& matrix_array,
-                      const std::optional<Array<float>>& center, const std::optional<Array<float>>& offset, bool unit,
-                      Array<float>& out_array, std::size_t threads, ProjectRows<In>* Kernels::* project_rows) {
-    const auto x = input_rows(x_array);
-    const auto matrix = input_rows(matrix_array);
-    const auto out = output_rows(out_array);
-    require(x.d == matrix.n, "x must have as many columns as matrix has rows");
-    require(out.n == x.n && out.d == matrix.d, "out must have the rows of x and the columns of matrix");
-    const Kernels& kernels = active_kernels();
-    Projection projection{matrix.data,
-                          matrix.stride,
-                          nullptr,
-                          optional_vector(center, x.d, "center must have a value for every column of x"),
-                          optional_vector(offset, matrix.d, "offset must have a value for every column of matrix"),
-                          x.d,
-                          matrix.d,
-                          unit};
-    std::vector<float> packed;
-    if (x.n >= rows_worth_packing) {
-        packed.resize(kernels.project_packed_size(x.d, matrix.d));
-        kernels.project_pack(projection, packed.data());
-        projection.packed = packed.data();
-    }
+double product(std::size_t a, std::size_t b, std::size_t c = 1) {
+    return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
+}
+
+template <typename T>
+py::array_t<T> array_like(const Rows& rows, std::size_t columns) {
+    if (rows.single) return py::array_t<T>(static_cast<py::ssize_t>(columns));
+    return py::array_t<T>({static_cast<py::ssize_t>(rows.n), static_cast<py::ssize_t>(columns)});
+}
+
+std::tuple<std::size_t, std::size_t> normalize(const py::object& x_array, const py::object& out_array,
+                                               const py::object& thread_count) {
+    const Rows x = rows_of(x_array, Dtype::float32);
+    const Rows out = output_rows(out_array);
+    require(is_element(out.dtype), "out must be float32, float16, bfloat16 or int8");
+    require(x.n == out.n && x.d == out.d, "out must have the shape of x");
+    const bool in_place = out.data == x.data && out.stride == x.stride && out.dtype == x.dtype;
+    require(in_place || !share_memory(x, out), "out must not share memory with x");
+    const std::size_t threads = count_of(thread_count, most_threads);
+    Normalize* const kernel = active_kernels().normalize[out.element()];
+    const bool past_caches = !in_place && product(x.n, x.d, out.item) > bytes_past_caches;
     BadRowCount bad(x.n);
-    for_ranges(x.n, static_cast<double>(x.d) * static_cast<double>(matrix.d), threads,
-               [&](std::size_t begin, std::size_t end) {
-                   const auto scratch = std::make_unique<float[]>(std::min(end - begin, project_block_rows) * x.d);
-                   bad.add((kernels.*project_rows)(projection, x.at(begin), x.stride, end - begin, out.at(begin),
-                                                   out.stride, scratch.get()),
-                           begin);
-               });
-    return pair_of(bad.total());
+    without_gil(product(x.n, x.d), [&] {
+        for_ranges(x.n, static_cast<double>(x.d), threads, [&](std::size_t begin, std::size_t end) {
+            bad.add(kernel(x.as<float>(begin), x.stride, end - begin, x.d, out.at(begin), out.stride, past_caches), begin);
+        });
+    });
+    return {bad.total().count, bad.total().first};
+}
+
+std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_array, const py::object& matrix_array,
+                                                        const py::object& center_array, const py::object& offset_array,
+                                                        bool unit, const py::object& out_array,
+                                                        const py::object& thread_count) {
+    const Rows x = element_rows_of(x_array);
+    const Rows map = matrix(rows_of(matrix_array, Dtype::float32));
+    require(x.d == map.n, "x must have as many columns as matrix has rows");
+    const Rows center = optional_vector(center_array, Dtype::float32, map.n);
+    const Rows offset = optional_vector(offset_array, Dtype::float32, map.d);
+    const std::size_t threads = count_of(thread_count, most_threads);
+    py::array result = out_array.is_none() ? array_like<float>(x, map.d) : array_of(out_array);
+    const Rows out = output_rows(result);
+    require(out.dtype == Dtype::float32, "out must be float32");
+    require(out.n == x.n && out.d == map.d && out.single == x.single, "out must have rows like x, as wide as matrix");
+    for (const Rows& input : {x, map, center, offset}) require(!share_memory(out, input), "out must not share memory");
+
+    const Kernels& kernels = active_kernels();
+    Projection projection{map.as<float>(), map.stride, nullptr, center.as<float>(), offset.as<float>(), x.d, map.d, unit};
+    BadRowCount bad(x.n);
+    without_gil(product(x.n, x.d, map.d), [&] {
+        Scratch<float> packed;
+        if (x.n >= rows_worth_packing) {
+            packed = scratch_of<float>(kernels.project_packed_size(x.d, map.d));
+            kernels.project_pack(projection, packed.get());
+            projection.packed = packed.get();
+        }
+        for_ranges(x.n, product(x.d, map.d), threads, [&](std::size_t begin, std::size_t end) {
+            const auto scratch = scratch_of<float>(std::min(end - begin, project_block_rows) * x.d);
+            bad.add(kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.as<float>(begin),
+                                                 out.stride, scratch.get()),
+                    begin);
+        });
+    });
+    return {result, bad.total().count, bad.total().first};
 }
 
 // The place of the first index outside the vectors, or -1.
@@ -85,76 +108,99 @@ std::int64_t misplaced(const std::int64_t* rows, std::size_t m, std::size_t n) {
     return -1;
 }
 
-template <typename In>
-std::int64_t rescore(const Array<In>& vectors_array, const std::optional<Array<std::int64_t>>& rows_array,
-                     const Array<float>& queries_array, Array<float>& out_array, std::size_t threads,
-                     Rescore<In>* Kernels::* kernel) {
-    const auto vectors = input_rows(vectors_array);
-    const auto queries = input_rows(queries_array);
-    const auto out = output_rows(out_array);
-    const std::int64_t* rows = optional_vector(rows_array, out.d, "rows must have a value for every column of out");
-    require(queries.d == vectors.d, "queries must have the columns of vectors");
-    require(out.n == queries.n && (rows || out.d == vectors.n), "out must have a row per query and a column per row");
-    if (rows) {
-        const std::int64_t place = misplaced(rows, out.d, vectors.n);
-        if (place >= 0) return place;
+// The place of the first score that isn't finite, or -1. A sum of zero times each score is NaN where there is one.
+std::int64_t infinite(const float* scores, std::size_t m) {
+    for (std::size_t i = 0; i < m; ++i) {
+        if (!(scores[i] - scores[i] == 0.0f)) return static_cast<std::int64_t>(i);
     }
-    const Kernels& kernels = active_kernels();
-    const double work = static_cast<double>(vectors.d) * static_cast<double>(queries.n);
-    for_ranges(out.d, work, threads, [&](std::size_t begin, std::size_t end) {
-        (kernels.*kernel)(rows ? vectors.data : vectors.at(begin), vectors.stride, rows ? rows + begin : nullptr, end - begin,
-                          queries.data, queries.n, queries.stride, vectors.d, out.data + begin, out.stride);
-    });
     return -1;
 }
 
-void merge(const Array<std::uint64_t>& keys_array, const Array<float>& scores_array, Array<std::uint64_t>& out_keys_array,
-           Array<float>& out_scores_array) {
-    const auto keys = input_rows(keys_array);
-    const auto scores = input_rows(scores_array);
-    const auto out_keys = output_rows(out_keys_array);
-    const auto out_scores = output_rows(out_scores_array);
-    require(keys.n == scores.n && keys.d == scores.d, "keys and scores must have the same shape");
-    require(out_keys.n == keys.n && out_scores.n == keys.n && out_keys.d == out_scores.d,
-            "the outputs must have a row per query and the same shape");
-    require(keys.d < UINT32_MAX, "too many candidates");
-    std::vector<Candidate> heap(keys.d);
-    std::vector<std::uint32_t> table(merge_table_size(keys.d, out_keys.d));
-    for (std::size_t i = 0; i < keys.n; ++i) {
-        merge_topk(keys.at(i), scores.at(i), keys.d, out_keys.d, heap.data(), table.data(), out_keys.at(i),
-                   out_scores.at(i));
-    }
+std::tuple<py::array, std::int64_t, std::int64_t> rescore(const py::object& vectors_array, const py::object& rows_array,
+                                                          const py::object& query_array, const py::object& thread_count) {
+    const Rows vectors = matrix(element_rows_of(vectors_array));
+    const Rows queries = rows_of(query_array, Dtype::float32);
+    require(queries.d == vectors.d, "a query must have the columns of vectors");
+    const bool all = rows_array.is_none();
+    const Rows chosen = all ? Rows{nullptr, 1, vectors.n, 0, 0, Dtype::int64, true} : rows_of(rows_array, Dtype::int64);
+    require(chosen.single, "rows must have one dimension");
+    const std::size_t threads = count_of(thread_count, most_threads);
+    const std::size_t m = chosen.d;
+    const std::int64_t* rows = chosen.as<std::int64_t>();
+    py::array_t<float> scores = array_like<float>(queries, m);
+    const std::int64_t wrong = all ? -1 : misplaced(rows, m, vectors.n);
+    if (wrong >= 0) return {scores, wrong, -1};
+
+    float* const out = scores.mutable_data();
+    Rescore* const kernel = active_kernels().rescore[vectors.element()];
+    std::int64_t unusable = -1;
+    without_gil(product(m, queries.n, vectors.d), [&] {
+        for_ranges(m, product(vectors.d, queries.n), threads, [&](std::size_t begin, std::size_t end) {
+            kernel(all ? vectors.at(begin) : vectors.data, vectors.stride, all ? nullptr : rows + begin, end - begin,
+                   queries.as<float>(), queries.n, queries.stride, vectors.d, out + begin, static_cast<std::ptrdiff_t>(m));
+        });
+        for (std::size_t i = 0; i < queries.n && unusable < 0; ++i) unusable = infinite(out + i * m, m);
+    });
+    return {scores, -1, unusable};
+}
+
+struct Lists {
+    std::size_t queries;
+    std::size_t lists;
+    std::size_t n;
+    bool single;
+};
+
+Lists lists_of(const py::array& keys, const py::array& scores) {
+    const py::ssize_t dimensions = keys.ndim();
+    require(dimensions == 2 || dimensions == 3, "keys must have two or three dimensions");
+    require(scores.ndim() == dimensions && std::equal(keys.shape(), keys.shape() + dimensions, scores.shape()),
+            "keys and scores must have the same shape");
+    require(dtype_of(keys) == Dtype::uint64 && dtype_of(scores) == Dtype::float32, "keys must be uint64, scores float32");
+    require((keys.flags() & scores.flags() & py::array::c_style) != 0, "keys and scores must be C-contiguous");
+    const auto size = [&](py::ssize_t axis) { return static_cast<std::size_t>(keys.shape(axis)); };
+    const Lists lists{dimensions == 3 ? size(0) : 1, size(dimensions - 2), size(dimensions - 1), dimensions == 2};
+    require(product(lists.lists, lists.n) < UINT32_MAX, "too many candidates");
+    return lists;
+}
+
+std::tuple<py::array, py::array> merge(const py::object& keys_object, const py::object& scores_object,
+                                       const py::object& places, const py::object& thread_count) {
+    const py::array keys_array = array_of(keys_object);
+    const py::array scores_array = array_of(scores_object);
+    const Lists in = lists_of(keys_array, scores_array);
+    const std::size_t k = count_of(places, most_places);
+    const std::size_t threads = count_of(thread_count, most_threads);
+    const Rows shape{nullptr, in.queries, k, 0, 0, Dtype::other, in.single};
+    py::array_t<std::uint64_t> best_keys = array_like<std::uint64_t>(shape, k);
+    py::array_t<float> best_scores = array_like<float>(shape, k);
+
+    const auto* keys = static_cast<const std::uint64_t*>(keys_array.data());
+    const auto* scores = static_cast<const float*>(scores_array.data());
+    std::uint64_t* const out_keys = best_keys.mutable_data();
+    float* const out_scores = best_scores.mutable_data();
+    const std::size_t candidates = in.lists * in.n;
+    const double work = 8.0 * static_cast<double>(candidates + k);
+    std::atomic<bool> ordered = true;
+    without_gil(work * static_cast<double>(in.queries), [&] {
+        for_ranges(in.queries, work, threads, [&](std::size_t begin, std::size_t end) {
+            const auto heap = scratch_of<Candidate>(candidates);
+            const auto table = scratch_of<std::uint32_t>(merge_table_size(candidates, k));
+            for (std::size_t i = begin; i < end; ++i) {
+                const bool done = merge_topk(keys + i * candidates, scores + i * candidates, in.lists, in.n, k, heap.get(),
+                                             table.get(), out_keys + i * k, out_scores + i * k);
+                if (!done) ordered = false;
+            }
+        });
+    });
+    require(ordered, "scores must not be NaN");
+    return {best_keys, best_scores};
 }
 
 std::vector<std::string> instruction_sets() {
     std::vector<std::string> names;
     while (const Kernels* kernels = available_kernels(names.size())) names.emplace_back(kernels->name);
     return names;
-}
-
-// Each function is defined for float and for half; the arrays' dtypes choose, since none is converted.
-template <typename T>
-void define_kernels(py::module_& module, NormalizeScale<T>* Kernels::* scale, ProjectRows<T>* Kernels::* project_rows,
-                    Rescore<T>* Kernels::* dots) {
-    using free_gil = py::call_guard<py::gil_scoped_release>;
-    module.def(
-        "normalize",
-        [scale](const Array<float>& x, Array<T>& out, std::size_t threads) { return normalize(x, out, threads, scale); },
-        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("threads"), free_gil());
-    module.def(
-        "project",
-        [project_rows](const Array<T>& x, const Array<float>& matrix, const std::optional<Array<float>>& center,
-                       const std::optional<Array<float>>& offset, bool unit, Array<float>& out, std::size_t threads) {
-            return project(x, matrix, center, offset, unit, out, threads, project_rows);
-        },
-        py::arg("x").noconvert(), py::arg("matrix").noconvert(), py::arg("center").noconvert(),
-        py::arg("offset").noconvert(), py::arg("unit"), py::arg("out").noconvert(), py::arg("threads"), free_gil());
-    module.def(
-        "rescore",
-        [dots](const Array<T>& vectors, const std::optional<Array<std::int64_t>>& rows, const Array<float>& queries,
-               Array<float>& out, std::size_t threads) { return rescore(vectors, rows, queries, out, threads, dots); },
-        py::arg("vectors").noconvert(), py::arg("rows").noconvert(), py::arg("queries").noconvert(),
-        py::arg("out").noconvert(), py::arg("threads"), free_gil());
 }
 
 }  // namespace
@@ -165,12 +211,12 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     using namespace crossfade;
     using namespace crossfade::bindings;
 
-    module.doc() = "The compiled kernels. Use crossfade.kernels, which checks what comes here.";
-    define_kernels<float>(module, &Kernels::normalize_scale_float, &Kernels::project_float, &Kernels::rescore_float);
-    define_kernels<std::uint16_t>(module, &Kernels::normalize_scale_half, &Kernels::project_half, &Kernels::rescore_half);
-    module.def("merge_topk", &merge, py::arg("keys").noconvert(), py::arg("scores").noconvert(),
-               py::arg("out_keys").noconvert(), py::arg("out_scores").noconvert(),
-               py::call_guard<py::gil_scoped_release>());
+    module.doc() = "The compiled kernels. Use crossfade.kernels, which says in words what can't be used.";
+    module.def("normalize", &normalize, py::arg("x"), py::arg("out"), py::arg("threads"));
+    module.def("project", &project, py::arg("x"), py::arg("matrix"), py::arg("center"), py::arg("offset"), py::arg("unit"),
+               py::arg("out"), py::arg("threads"));
+    module.def("rescore", &rescore, py::arg("vectors"), py::arg("rows"), py::arg("query"), py::arg("threads"));
+    module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));
     module.def("instruction_set", [] { return std::string(active_kernels().name); });
     module.def("instruction_sets", &instruction_sets);
     module.def("force_instruction_set", [](const std::string& name) { return force_kernels(name.c_str()); }, py::arg("name"));

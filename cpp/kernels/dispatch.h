@@ -7,23 +7,21 @@
 
 #include <stddef.h>
 
+#include "elements.h"
 #include "normalize.h"
 #include "project.h"
 #include "rescore.h"
 
 namespace crossfade {
 
+// What reads or writes rows stands once for each Element, in its order.
 struct Kernels {
     const char* name;
-    NormalizeMeasure* normalize_measure;
-    NormalizeScale<float>* normalize_scale_float;
-    NormalizeScale<uint16_t>* normalize_scale_half;
+    Normalize* normalize[element_kinds];
     ProjectPackedSize* project_packed_size;
     ProjectPack* project_pack;
-    ProjectRows<float>* project_float;
-    ProjectRows<uint16_t>* project_half;
-    Rescore<float>* rescore_float;
-    Rescore<uint16_t>* rescore_half;
+    ProjectRows* project[element_kinds];
+    Rescore* rescore[element_kinds];
 };
 
 // Defined by the translation units that CMakeLists.txt builds for the processor.

@@ -12,15 +12,11 @@ namespace {
 constexpr Kernels level_kernels(const char* name) {
     return {
         name,
-        normalize_measure,
-        normalize_scale<float>,
-        normalize_scale<uint16_t>,
+        {normalize<float>, normalize<Half>, normalize<Bfloat>, normalize<int8_t>},
         project_packed_size,
         project_pack,
-        project_rows<float>,
-        project_rows<uint16_t>,
-        rescore<float>,
-        rescore<uint16_t>,
+        {project_rows<float>, project_rows<Half>, project_rows<Bfloat>, project_rows<int8_t>},
+        {rescore<float>, rescore<Half>, rescore<Bfloat>, rescore<int8_t>},
     };
 }
 

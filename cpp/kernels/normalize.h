@@ -1,14 +1,9 @@
-// Unit rows. Two steps, so that a caller learns of bad rows before anything is written:
-//   1. measure: the reciprocal of every row's Euclidean norm;
-//   2. scale: every row times its reciprocal.
-//
-// Common to both: `x` has n rows of d floats, consecutive within a row, rows `stride` floats apart (any stride, also
-// negative or zero). Pointers need the alignment of their element only. No memory is allocated, nothing throws, no state.
-// Squares are summed in double precision, in which no row of finite floats overflows or vanishes.
+// Unit rows, in one pass over the memory.
 #pragma once
 
 #include <stddef.h>
-#include <stdint.h>
+
+#include "elements.h"
 
 namespace crossfade {
 
@@ -18,13 +13,15 @@ struct BadRows {
     size_t first;
 };
 
-// Writes n reciprocals. A bad row (all zeros, or holding NaN or infinity; also d = 0) is counted, its reciprocal is 0.
-using NormalizeMeasure = BadRows(const float* x, ptrdiff_t stride, size_t n, size_t d, double* reciprocals) noexcept;
-
-// Writes rows of d elements, `out_stride` apart. Each product is rounded to float once (and to half from there, to nearest,
-// ties to even). `out` may be `x` itself with the same stride, otherwise they must not overlap.
-template <typename Out>
-using NormalizeScale = void(const float* x, ptrdiff_t stride, size_t n, size_t d, const double* reciprocals, Out* out,
-                            ptrdiff_t out_stride) noexcept;
+// Scales n rows of d floats, consecutive within a row and `stride` floats apart (any stride, also negative or zero), to
+// Euclidean length one, and writes them to rows `out_stride` elements apart. Bad rows (all zeros, or holding NaN or
+// infinity; also d = 0) are counted, and their place in `out` stays as it is.
+//   Squares are summed in double precision, in which no row of finite floats overflows or vanishes. Each product is rounded
+//   to float once, and to a narrower element from there, to nearest, ties to even; int8 is int8_unit times the value.
+//   `out` has the elements the table says; it may be `x` itself with the same stride, otherwise they must not overlap.
+//   `past_caches`: write around the caches, which pays for outputs larger than them; what is written is the same.
+//   Pointers need the alignment of their element only. No memory is allocated, nothing throws, no state.
+using Normalize = BadRows(const float* x, ptrdiff_t stride, size_t n, size_t d, void* out, ptrdiff_t out_stride,
+                          bool past_caches) noexcept;
 
 }  // namespace crossfade

@@ -32,12 +32,12 @@ using ProjectPackedSize = size_t(size_t d_in, size_t d_out) noexcept;
 // Copies the matrix into panels of consecutive columns, the last one filled up with zeros. `packed` is ignored.
 using ProjectPack = void(const Projection& projection, float* packed) noexcept;
 
-// Maps n rows of `x` (float, or half as uint16_t), `stride` elements apart, to `out`, `out_stride` floats apart.
+// Maps n rows of `x`, whose elements are of the kind the table says and `stride` elements apart, to `out`, `out_stride`
+// floats apart.
 // `scratch` holds project_block_rows * d_in floats. `out` must not overlap any input.
 // Bad rows: the result holds NaN or infinity, or is all zeros where unit rows were asked for; they are counted and their
 // output is unspecified, the others are written.
-template <typename In>
-using ProjectRows = BadRows(const Projection& projection, const In* x, ptrdiff_t stride, size_t n, float* out,
+using ProjectRows = BadRows(const Projection& projection, const void* x, ptrdiff_t stride, size_t n, float* out,
                             ptrdiff_t out_stride, float* scratch) noexcept;
 
 }  // namespace crossfade

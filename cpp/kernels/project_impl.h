@@ -45,27 +45,27 @@ inline size_t columns_in(size_t width, size_t v) {
     return width - before < lanes ? width - before : lanes;
 }
 
-// `rows` × panel_width products, all kept in registers until the last input column.
-template <size_t rows, bool whole>
+// `rows` × `vectors` · lanes products, all kept in registers until the last input column.
+template <size_t rows, size_t vectors, bool whole>
 inline void multiply_tile(const Panel& panel, const float* x, size_t d_in, float* out, ptrdiff_t out_stride) {
-    Vec totals[rows][panel_vectors];
+    Vec totals[rows][vectors];
     for (size_t r = 0; r < rows; ++r) {
-        for (size_t v = 0; v < panel_vectors; ++v) totals[r][v] = zero();
+        for (size_t v = 0; v < vectors; ++v) totals[r][v] = zero();
     }
     const float* w = panel.columns;
     for (size_t k = 0; k < d_in; ++k, w += panel.stride) {
-        Vec weights[panel_vectors];
-        for (size_t v = 0; v < panel_vectors; ++v) {
+        Vec weights[vectors];
+        for (size_t v = 0; v < vectors; ++v) {
             const float* part = w + v * lanes;
             weights[v] = whole ? load(part) : load_first(part, columns_in(panel.width, v));
         }
         for (size_t r = 0; r < rows; ++r) {
             const Vec factor = broadcast(x[r * d_in + k]);
-            for (size_t v = 0; v < panel_vectors; ++v) totals[r][v] = multiply_add(factor, weights[v], totals[r][v]);
+            for (size_t v = 0; v < vectors; ++v) totals[r][v] = multiply_add(factor, weights[v], totals[r][v]);
         }
     }
     for (size_t r = 0; r < rows; ++r, out += out_stride) {
-        for (size_t v = 0; v < panel_vectors; ++v) {
+        for (size_t v = 0; v < vectors; ++v) {
             store_first(out + v * lanes, totals[r][v], columns_in(panel.width, v));
         }
     }
@@ -75,10 +75,10 @@ template <bool whole>
 inline void multiply_rows(const Panel& panel, const float* x, size_t n, size_t d_in, float* out, ptrdiff_t out_stride) {
     size_t i = 0;
     for (; i + tile_rows <= n; i += tile_rows) {
-        multiply_tile<tile_rows, whole>(panel, x + i * d_in, d_in, out, out_stride);
+        multiply_tile<tile_rows, panel_vectors, whole>(panel, x + i * d_in, d_in, out, out_stride);
         out += static_cast<ptrdiff_t>(tile_rows) * out_stride;
     }
-    for (; i < n; ++i, out += out_stride) multiply_tile<1, whole>(panel, x + i * d_in, d_in, out, out_stride);
+    for (; i < n; ++i, out += out_stride) multiply_tile<1, panel_vectors, whole>(panel, x + i * d_in, d_in, out, out_stride);
 }
 
 template <typename In>
@@ -110,8 +110,9 @@ inline bool finish_row(const Projection& p, float* row) {
 }
 
 template <typename In>
-BadRows project_rows(const Projection& p, const In* x, ptrdiff_t stride, size_t n, float* out, ptrdiff_t out_stride,
-                     float* scratch) noexcept {
+BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, size_t n, float* out,
+                     ptrdiff_t out_stride, float* scratch) noexcept {
+    const In* x = static_cast<const In*>(stored);
     BadRows bad = {0, n};
     for (size_t begin = 0; begin < n; begin += project_block_rows) {
         const size_t rows = n - begin < project_block_rows ? n - begin : project_block_rows;

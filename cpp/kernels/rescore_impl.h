@@ -32,8 +32,9 @@ inline void prefetch_row(const In* x, size_t d) {
 }
 
 template <typename In>
-void rescore(const In* vectors, ptrdiff_t stride, const int64_t* rows, size_t m, const float* queries, size_t q,
+void rescore(const void* stored, ptrdiff_t stride, const int64_t* rows, size_t m, const float* queries, size_t q,
              ptrdiff_t query_stride, size_t d, float* out, ptrdiff_t out_stride) noexcept {
+    const In* vectors = static_cast<const In*>(stored);
     for (size_t i = 0; i < m; ++i, ++out) {
         if (rows && i + prefetch_rows < m) prefetch_row(vectors + rows[i + prefetch_rows] * stride, d);
         const In* x = vectors + (rows ? static_cast<ptrdiff_t>(rows[i]) : static_cast<ptrdiff_t>(i)) * stride;

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "elements.h"
+
 namespace crossfade {
 namespace {
 
@@ -26,23 +28,60 @@ inline __m256i first_lanes(size_t count) {
 inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec broadcast(float value) { return _mm256_set1_ps(value); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
-inline Vec load(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline Vec load(const Half* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline Vec load_first(const float* p, size_t count) { return _mm256_maskload_ps(p, first_lanes(count)); }
-inline Vec load_first(const uint16_t* p, size_t count) {
-    uint16_t whole[lanes] = {};
+inline Vec load(const Bfloat* p) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+inline Vec load(const int8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+template <typename In>
+inline Vec load_first(const In* p, size_t count) {
+    In whole[lanes] = {};
     for (size_t i = 0; i < count; ++i) whole[i] = p[i];
     return load(whole);
 }
+
+// The value in the bits of a narrower element, to nearest, ties to even; for int8 it must be within its range.
+inline __m128i bits_of(Vec value, const Half*) { return _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT); }
+inline __m128i to_16_bits(__m256i whole) {
+    return _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+}
+inline __m128i bits_of(Vec value, const Bfloat*) {
+    const __m256i bits = _mm256_castps_si256(value);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    return to_16_bits(_mm256_srli_epi32(rounded, 16));
+}
+inline __m128i bits_of(Vec value, const int8_t*) {
+    const __m256i whole = _mm256_cvtps_epi32(value);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    return _mm_packs_epi16(words, words);
+}
 inline void store(float* p, Vec value) { _mm256_storeu_ps(p, value); }
-inline void store(uint16_t* p, Vec value) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+inline void store(int8_t* p, Vec value) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), bits_of(value, p)); }
+template <typename Out>
+inline void store(Out* p, Vec value) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bits_of(value, p));
 }
 inline void store_first(float* p, Vec value, size_t count) { _mm256_maskstore_ps(p, first_lanes(count), value); }
-inline void store_first(uint16_t* p, Vec value, size_t count) {
-    uint16_t whole[lanes];
+template <typename Out>
+inline void store_first(Out* p, Vec value, size_t count) {
+    Out whole[lanes];
     store(whole, value);
     for (size_t i = 0; i < count; ++i) p[i] = whole[i];
 }
+// `p` is aligned to what is written: lanes elements. Eight bytes have no such instruction.
+inline void stream(float* p, Vec value) { _mm256_stream_ps(p, value); }
+inline void stream(int8_t* p, Vec value) { store(p, value); }
+template <typename Out>
+inline void stream(Out* p, Vec value) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), bits_of(value, p));
+}
+inline void stream_end() { _mm_sfence(); }
+
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec subtract(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }

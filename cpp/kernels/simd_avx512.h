@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "elements.h"
+
 namespace crossfade {
 namespace {
 
@@ -23,19 +25,57 @@ inline __mmask16 first_lanes(size_t count) { return static_cast<__mmask16>((1u <
 inline Vec zero() { return _mm512_setzero_ps(); }
 inline Vec broadcast(float value) { return _mm512_set1_ps(value); }
 inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
-inline Vec load(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline Vec load(const Half* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline Vec from_upper_half(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+inline Vec load(const Bfloat* p) { return from_upper_half(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline Vec from_int8(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
+inline Vec load(const int8_t* p) { return from_int8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline Vec load_first(const float* p, size_t count) { return _mm512_maskz_loadu_ps(first_lanes(count), p); }
-inline Vec load_first(const uint16_t* p, size_t count) {
+inline Vec load_first(const Half* p, size_t count) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(count), p));
 }
-inline void store(float* p, Vec value) { _mm512_storeu_ps(p, value); }
-inline void store(uint16_t* p, Vec value) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+inline Vec load_first(const Bfloat* p, size_t count) {
+    return from_upper_half(_mm256_maskz_loadu_epi16(first_lanes(count), p));
 }
-inline void store_first(float* p, Vec value, size_t count) { _mm512_mask_storeu_ps(p, first_lanes(count), value); }
-inline void store_first(uint16_t* p, Vec value, size_t count) {
-    _mm256_mask_storeu_epi16(p, first_lanes(count), _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+inline Vec load_first(const int8_t* p, size_t count) { return from_int8(_mm_maskz_loadu_epi8(first_lanes(count), p)); }
+
+// The value in the bits of a narrower element, to nearest, ties to even; for int8 it must be within its range.
+inline __m512 bits_of(Vec value, const float*) { return value; }
+inline __m256i bits_of(Vec value, const Half*) { return _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT); }
+inline __m256i bits_of(Vec value, const Bfloat*) {
+    const __m512i bits = _mm512_castps_si512(value);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
+inline __m128i bits_of(Vec value, const int8_t*) { return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value)); }
+
+inline void write(float* p, __m512 bits) { _mm512_storeu_ps(p, bits); }
+inline void write(void* p, __m256i bits) { _mm256_storeu_si256(static_cast<__m256i*>(p), bits); }
+inline void write(void* p, __m128i bits) { _mm_storeu_si128(static_cast<__m128i*>(p), bits); }
+inline void write_first(float* p, __m512 bits, size_t count) { _mm512_mask_storeu_ps(p, first_lanes(count), bits); }
+inline void write_first(void* p, __m256i bits, size_t count) { _mm256_mask_storeu_epi16(p, first_lanes(count), bits); }
+inline void write_first(void* p, __m128i bits, size_t count) { _mm_mask_storeu_epi8(p, first_lanes(count), bits); }
+inline void write_past_caches(float* p, __m512 bits) { _mm512_stream_ps(p, bits); }
+inline void write_past_caches(void* p, __m256i bits) { _mm256_stream_si256(static_cast<__m256i*>(p), bits); }
+inline void write_past_caches(void* p, __m128i bits) { _mm_stream_si128(static_cast<__m128i*>(p), bits); }
+template <typename Out>
+inline void store(Out* p, Vec value) {
+    write(p, bits_of(value, p));
+}
+template <typename Out>
+inline void store_first(Out* p, Vec value, size_t count) {
+    write_first(p, bits_of(value, p), count);
+}
+// `p` is aligned to what is written: lanes elements.
+template <typename Out>
+inline void stream(Out* p, Vec value) {
+    write_past_caches(p, bits_of(value, p));
+}
+inline void stream_end() { _mm_sfence(); }
+
 inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec subtract(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "elements.h"
+
 namespace crossfade {
 namespace {
 
@@ -60,18 +62,33 @@ inline uint16_t float_to_half(float value) {
 
 inline Vec zero() { return 0.0f; }
 inline Vec broadcast(float value) { return value; }
+// To nearest, ties to even; not for NaN.
+inline uint16_t float_to_bfloat(float value) {
+    const uint32_t bits = to_bits(value);
+    return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
 inline Vec load(const float* p) { return *p; }
-inline Vec load(const uint16_t* p) { return half_to_float(*p); }
-inline Vec load_first(const float* p, size_t count) { return count ? *p : 0.0f; }
-inline Vec load_first(const uint16_t* p, size_t count) { return count ? half_to_float(*p) : 0.0f; }
+inline Vec load(const Half* p) { return half_to_float(p->bits); }
+inline Vec load(const Bfloat* p) { return from_bits(static_cast<uint32_t>(p->bits) << 16); }
+inline Vec load(const int8_t* p) { return *p; }
+template <typename In>
+inline Vec load_first(const In* p, size_t count) {
+    return count ? load(p) : 0.0f;
+}
 inline void store(float* p, Vec value) { *p = value; }
-inline void store(uint16_t* p, Vec value) { *p = float_to_half(value); }
-inline void store_first(float* p, Vec value, size_t count) {
-    if (count) *p = value;
+inline void store(Half* p, Vec value) { p->bits = float_to_half(value); }
+inline void store(Bfloat* p, Vec value) { p->bits = float_to_bfloat(value); }
+inline void store(int8_t* p, Vec value) { *p = static_cast<int8_t>(__builtin_nearbyintf(value)); }
+template <typename Out>
+inline void store_first(Out* p, Vec value, size_t count) {
+    if (count) store(p, value);
 }
-inline void store_first(uint16_t* p, Vec value, size_t count) {
-    if (count) *p = float_to_half(value);
+template <typename Out>
+inline void stream(Out* p, Vec value) {
+    store(p, value);
 }
+inline void stream_end() {}
 inline Vec add(Vec a, Vec b) { return a + b; }
 inline Vec subtract(Vec a, Vec b) { return a - b; }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }

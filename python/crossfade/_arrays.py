@@ -11,24 +11,29 @@ import numpy.typing as npt
 from crossfade.errors import InvalidInput
 
 
-def typed(array: Any, name: str, *dtypes: type[np.generic]) -> npt.NDArray[Any]:
+# A dtype is a NumPy type, or the name of one that another library brings.
+Dtype = type[np.generic] | str
+# Those that stored rows may have.
+STORED = ("int8", "bfloat16", "float16", "float32")
+
+
+def typed(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:
     """The array, if it is a NumPy array of one of these dtypes, in native byte order and aligned."""
-    wanted = " or ".join(dtype.__name__ for dtype in dtypes)
+    names = [dtype if isinstance(dtype, str) else dtype.__name__ for dtype in dtypes]
+    wanted = " or ".join(names)
     if not isinstance(array, np.ndarray):
         raise InvalidInput(
             f"{name} must be a NumPy array of {wanted}, got {type(array).__name__}; "
-            f"use np.asarray({name}, dtype=np.{dtypes[-1].__name__})"
+            f"use np.asarray({name}, dtype=np.{names[-1]})"
         )
-    if array.dtype not in [np.dtype(dtype) for dtype in dtypes]:
-        raise InvalidInput(
-            f"{name} must be {wanted}, got {array.dtype}; convert it with {name}.astype(np.{dtypes[-1].__name__})"
-        )
+    if array.dtype.name not in names or not array.dtype.isnative:
+        raise InvalidInput(f"{name} must be {wanted}, got {array.dtype}; convert it with {name}.astype(np.{names[-1]})")
     if not array.flags.aligned:
         raise InvalidInput(f"{name} must be aligned in memory to its elements, and isn't; use {name}.copy()")
     return array
 
 
-def rows_of(array: Any, name: str, *dtypes: type[np.generic]) -> npt.NDArray[Any]:
+def rows_of(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:
     """The array as rows `(n, d)`, one row `(d,)` as `(1, d)`; elements of a row must be consecutive."""
     rows = typed(array, name, *dtypes)
     if rows.ndim not in (1, 2):
@@ -41,7 +46,7 @@ def rows_of(array: Any, name: str, *dtypes: type[np.generic]) -> npt.NDArray[Any
     return rows if rows.ndim == 2 else rows[np.newaxis]
 
 
-def matrix_of(array: Any, name: str, *dtypes: type[np.generic]) -> npt.NDArray[Any]:
+def matrix_of(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:
     """The array, if it has exactly two dimensions and is as `rows_of` wants it."""
     rows = rows_of(array, name, *dtypes)
     if np.ndim(array) != 2:

@@ -1,44 +1,39 @@
 """The compiled kernels, as crossfade.kernels calls them; nothing is converted or copied.
 
-Half precision travels as uint16. Arrays of rows are (n, d): consecutive elements in a row, any row stride.
-The functions stand in the order of cpp/bindings/module.cpp.
+Arrays of rows are `(n, d)` or `(d,)`: consecutive elements in a row, any row stride. What can't be used is a ValueError
+of a few words, and nothing was written. The functions stand in the order of cpp/bindings/module.cpp.
 """
+
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
-_FloatOrHalf = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+_Float32Array = npt.NDArray[np.float32]
 
-def normalize(x: npt.NDArray[np.float32], out: _FloatOrHalf, threads: int) -> tuple[int, int]:
-    """Number of bad rows and the index of the first; `out` is written only where there are none."""
+def normalize(x: _Float32Array, out: npt.NDArray[Any], threads: SupportsIndex) -> tuple[int, int]:
+    """Number of bad rows and the index of the first; their places in `out` stay as they were."""
 
 def project(
-    x: _FloatOrHalf,
-    matrix: npt.NDArray[np.float32],
-    center: npt.NDArray[np.float32] | None,
-    offset: npt.NDArray[np.float32] | None,
+    x: npt.NDArray[Any],
+    matrix: _Float32Array,
+    center: _Float32Array | None,
+    offset: _Float32Array | None,
     unit: bool,
-    out: npt.NDArray[np.float32],
-    threads: int,
-) -> tuple[int, int]:
-    """Number of bad rows and the index of the first; their places in `out` are unspecified."""
+    out: _Float32Array | None,
+    threads: SupportsIndex,
+) -> tuple[_Float32Array, int, int]:
+    """The result, the number of bad rows and the index of the first; their places are unspecified."""
 
 def rescore(
-    vectors: _FloatOrHalf,
-    rows: npt.NDArray[np.int64] | None,
-    queries: npt.NDArray[np.float32],
-    out: npt.NDArray[np.float32],
-    threads: int,
-) -> int:
-    """-1, or the place in `rows` of the first index outside `vectors` (then nothing was written)."""
+    vectors: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, query: _Float32Array, threads: SupportsIndex
+) -> tuple[_Float32Array, int, int]:
+    """The scores, and -1 or the first place of an index outside `vectors`, and of a score that isn't finite."""
 
 def merge_topk(
-    keys: npt.NDArray[np.uint64],
-    scores: npt.NDArray[np.float32],
-    out_keys: npt.NDArray[np.uint64],
-    out_scores: npt.NDArray[np.float32],
-) -> None:
-    """Fills both outputs, a row per query, as many places as they have columns."""
+    keys: npt.NDArray[np.uint64], scores: _Float32Array, k: SupportsIndex, threads: SupportsIndex
+) -> tuple[npt.NDArray[np.uint64], _Float32Array]:
+    """Keys and scores of the best k places of every query."""
 
 def instruction_set() -> str:
     """The instruction set in use."""

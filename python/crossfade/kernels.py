@@ -1,8 +1,11 @@
 """kernels: the one door to the compiled module.
 
-It validates, allocates and names errors; nothing is copied silently. Rows are float32 (or float16 where a
-function says so), their elements consecutive, the row stride any. The instruction set is chosen once: the fastest
-that this machine can run, or the one that the environment variable CROSSFADE_SIMD names.
+Nothing is copied silently. Rows are float32 (or float16, bfloat16 of ml_dtypes, or int8 where a function says so),
+their elements consecutive, the row stride any. The compiled module checks what it is given, since calls for a single
+query take a few microseconds only; what it refuses is looked at again here, and named.
+
+The instruction set is chosen once: the fastest that this machine can run, or the one that the environment variable
+CROSSFADE_SIMD names.
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 import crossfade._core as _core
-from crossfade._arrays import count_of, matrix_of, output_of, rows_of, typed, vector_of
+from crossfade._arrays import STORED, count_of, matrix_of, output_of, rows_of, typed, vector_of
 from crossfade._covariance import CovarianceState, covariance
 from crossfade.errors import InvalidInput
 
 Float32Array = npt.NDArray[np.float32]
-FloatRows = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+StoredRows = npt.NDArray[Any]
 __all__ = [
     "PADDING_KEY",
     "CovarianceState",
@@ -31,7 +34,7 @@ __all__ = [
     "rescore",
 ]
 
-Unit = TypeVar("Unit", np.float16, np.float32)
+Unit = TypeVar("Unit", bound=np.generic)
 
 PADDING_KEY = np.uint64(2**64 - 1)
 
@@ -54,19 +57,22 @@ def normalize(
 def normalize(
     x: Float32Array, out: npt.NDArray[Any] | None = None, *, dtype: type[Any] | None = None, threads: int = 1
 ) -> npt.NDArray[Any]:
-    """Scale every row to Euclidean length one.
+    """Scale every row to Euclidean length one, in one pass over the memory.
 
     Args:
         x: Rows `(n, d)` or one row `(d,)`, float32.
-        out: Where to write, of the shape of `x`, float32 or float16; may be `x` itself. None allocates it.
-        dtype: np.float32 or np.float16; None means that of `out`, and float32 where there is none.
+        out: Where to write, of the shape of `x`, float32, float16, bfloat16 or int8; may be `x` itself. None
+            allocates it.
+        dtype: np.float32, np.float16, ml_dtypes.bfloat16 or np.int8 (127 times the value, to the nearest whole
+            number); None means that of `out`, and float32 where there is none.
         threads: Most threads to use; the result doesn't depend on it.
 
     Returns:
         `out`, of the shape of `x`; empty where `x` has no rows.
 
     Raises:
-        InvalidInput: An argument can't be used, or a row is all zeros or not finite; nothing was written.
+        InvalidInput: An argument can't be used (nothing was written), or a row is all zeros or not finite: such
+            rows are left as they are in `out`, the others are written.
 
     Example:
         >>> normalize(np.array([3, 4], dtype=np.float32)).tolist()
@@ -74,23 +80,22 @@ def normalize(
     """
     rows = rows_of(x, "x", np.float32)
     if dtype is None:
-        dtype = np.float32 if out is None else typed(out, "out", np.float16, np.float32).dtype.type
-    if dtype not in (np.float16, np.float32):
-        raise InvalidInput(f"dtype must be np.float32 or np.float16, got {dtype!r}")
+        dtype = np.float32 if out is None else typed(out, "out", *STORED).dtype.type
+    if getattr(dtype, "__name__", None) not in STORED:
+        raise InvalidInput(f"dtype must be np.float32, np.float16, ml_dtypes.bfloat16 or np.int8, got {dtype!r}")
     result = output_of(out, x.shape, dtype, x, in_place=True)
-    result_rows = result.reshape(rows.shape)
-    threads = count_of(threads, "threads", _MAX_THREADS)
-    bad, first = _core.normalize(rows, _storage(result_rows), threads)
+    count_of(threads, "threads", _MAX_THREADS)
+    bad, first = _core.normalize(x, result, threads)
     if bad:
         raise InvalidInput(
             f"every row of x must be finite and not all zeros, but {bad} of {len(rows)} can't be scaled to "
-            f"length one, the first is row {first}; remove or replace them (nothing was written)"
+            f"length one, the first is row {first}; remove or replace them (the others were written)"
         )
     return result
 
 
 def project(
-    x: FloatRows,
+    x: StoredRows,
     matrix: Float32Array,
     center: Float32Array | None = None,
     offset: Float32Array | None = None,
@@ -105,7 +110,7 @@ def project(
     A row's result depends on the instruction set, but not on the other rows or the number of threads.
 
     Args:
-        x: Rows `(n, d_in)` or one row `(d_in,)`, float32 or float16.
+        x: Rows `(n, d_in)` or one row `(d_in,)`, float32, float16, bfloat16 or int8 (as the whole numbers they are).
         matrix: `(d_in, d_out)`, float32.
         center: `(d_in,)`, float32; None means zeros.
         offset: `(d_out,)`, float32; None means zeros.
@@ -125,24 +130,25 @@ def project(
         >>> project(np.array([2, 0], dtype=np.float32), np.eye(2, dtype=np.float32)[::-1].copy()).tolist()
         [0.0, 1.0]
     """
-    rows = rows_of(x, "x", np.float16, np.float32)
-    _require_map(rows.shape[1], matrix, center, offset)
     if precision != "float32":
         raise InvalidInput(f"precision must be 'float32', got {precision!r}")
-    result = output_of(out, (*x.shape[:-1], matrix.shape[1]), np.float32, x, matrix, center, offset)
-    result_rows = result.reshape(len(rows), matrix.shape[1])
-    threads = count_of(threads, "threads", _MAX_THREADS)
-    bad, first = _core.project(_storage(rows), matrix, center, offset, normalize, result_rows, threads)
+    try:
+        result, bad, first = _core.project(x, matrix, center, offset, normalize, out, threads)
+    except ValueError as error:
+        _explain_project(x, matrix, center, offset, out, threads)
+        raise InvalidInput(str(error)) from error
     if bad:
         fault = "holds NaN or infinity, or is all zeros" if normalize else "holds NaN or infinity"
         raise InvalidInput(
-            f"every row must map to one that can be used, but {bad} of {len(rows)} map to one that {fault}, "
+            f"every row must map to one that can be used, but {bad} of {len(np.atleast_2d(x))} map to one that {fault}, "
             f"the first is row {first}; remove or replace them"
         )
     return result
 
 
-def _require_map(columns: int, matrix: Float32Array, center: Float32Array | None, offset: Float32Array | None) -> None:
+def _explain_project(x: Any, matrix: Any, center: Any, offset: Any, out: Any, threads: Any) -> None:
+    """Raises InvalidInput for what the compiled module has refused."""
+    columns = rows_of(x, "x", *STORED).shape[1]
     d_in, d_out = matrix_of(matrix, "matrix", np.float32).shape
     if columns != d_in:
         raise InvalidInput(
@@ -152,17 +158,21 @@ def _require_map(columns: int, matrix: Float32Array, center: Float32Array | None
     for vector, name, size in ((center, "center", d_in), (offset, "offset", d_out)):
         if vector is not None:
             vector_of(vector, name, np.float32, size)
+    output_of(out, (*x.shape[:-1], d_out), np.float32, x, matrix, center, offset)
+    count_of(threads, "threads", _MAX_THREADS)
 
 
 def merge_topk(
-    keys: npt.NDArray[np.uint64], scores: Float32Array, k: SupportsIndex
+    keys: npt.NDArray[np.uint64], scores: Float32Array, k: SupportsIndex, *, threads: int = 1
 ) -> tuple[npt.NDArray[np.uint64], Float32Array]:
     """Merge lists of scored keys into the k best, each key once with its highest score.
 
     Args:
         keys: `(lists, n)` or `(queries, lists, n)`, uint64, C-contiguous, in any order; 2**64 - 1 is padding.
+            Lists that are ranked already, as a search returns them, are merged several times faster.
         scores: Of the shape of `keys`, float32, C-contiguous; infinities are ordinary scores.
         k: Number of places, at least 1.
+        threads: Most threads to use, for several queries; the result doesn't depend on it.
 
     Returns:
         Keys and scores, `(k,)` or `(queries, k)`: score descending, then key ascending. Places left over hold
@@ -177,6 +187,15 @@ def merge_topk(
         >>> [array.tolist() for array in merge_topk(keys, scores, 2)]
         [[7, 5], [3.0, 2.0]]
     """
+    try:
+        return _core.merge_topk(keys, scores, k, threads)
+    except ValueError as error:
+        _explain_merge(keys, scores, k, threads)
+        raise InvalidInput(str(error)) from error
+
+
+def _explain_merge(keys: Any, scores: Any, k: Any, threads: Any) -> None:
+    """Raises InvalidInput for what the compiled module has refused."""
     typed(keys, "keys", np.uint64)
     typed(scores, "scores", np.float32)
     if keys.ndim not in (2, 3) or keys.shape != scores.shape:
@@ -188,24 +207,19 @@ def merge_topk(
         raise InvalidInput("keys and scores must be C-contiguous; use np.ascontiguousarray")
     if np.isnan(scores).any():
         raise InvalidInput(f"scores must not be NaN, got {int(np.isnan(scores).sum())}; give padding the score -inf")
-    places = count_of(k, "k", 2**31 - 1)
-    queries = keys.shape[:-2]
-    flat = (queries[0] if queries else 1, keys.shape[-2] * keys.shape[-1])
-    best_keys = np.empty((flat[0], places), np.uint64)
-    best_scores = np.empty((flat[0], places), np.float32)
-    _core.merge_topk(keys.reshape(flat), scores.reshape(flat), best_keys, best_scores)
-    return best_keys.reshape(*queries, places), best_scores.reshape(*queries, places)
+    count_of(k, "k", 2**31 - 1)
+    count_of(threads, "threads", _MAX_THREADS)
 
 
 def rescore(
-    vectors: FloatRows, rows: npt.NDArray[np.int64] | None, query: Float32Array, *, threads: int = 1
+    vectors: StoredRows, rows: npt.NDArray[np.int64] | None, query: Float32Array, *, threads: int = 1
 ) -> Float32Array:
     """Dot products of chosen vectors with a query, or with several.
 
     A score depends on the instruction set, but not on the other rows and queries or the number of threads.
 
     Args:
-        vectors: `(n, d)`, float16 or float32; may be read-only or memory-mapped, with any row stride.
+        vectors: `(n, d)`, float32, float16, bfloat16 or int8 (as the whole numbers they are); may be read-only or memory-mapped, with any row stride.
         rows: Indices `(m,)` into `vectors`, int64, from 0 to n - 1, in any order; None means all.
         query: `(d,)` or `(q, d)`, float32.
         threads: Most threads to use; the result doesn't depend on it.
@@ -221,28 +235,27 @@ def rescore(
         >>> rescore(vectors, np.array([1, 0]), np.array([1, 10], dtype=np.float32)).tolist()
         [43.0, 21.0]
     """
-    stored = matrix_of(vectors, "vectors", np.float16, np.float32)
-    queries = rows_of(query, "query", np.float32)
-    n, d = stored.shape
-    if queries.shape[1] != d:
+    try:
+        scores, misplaced, infinite = _core.rescore(vectors, rows, query, threads)
+    except ValueError as error:
+        _explain_rescore(vectors, rows, query, threads)
+        raise InvalidInput(str(error)) from error
+    if misplaced >= 0 and rows is not None:
+        wanted = f"between 0 and {len(vectors) - 1}" if len(vectors) else "indices into 0 vectors"
+        raise InvalidInput(f"rows must be {wanted}, got {rows[misplaced]} at {misplaced}")
+    if infinite >= 0:
+        raise InvalidInput(f"vectors and query must be finite and not huge, but the score at {infinite} isn't finite")
+    return scores
+
+
+def _explain_rescore(vectors: Any, rows: Any, query: Any, threads: Any) -> None:
+    """Raises InvalidInput for what the compiled module has refused."""
+    d = matrix_of(vectors, "vectors", *STORED).shape[1]
+    if rows_of(query, "query", np.float32).shape[1] != d:
         raise InvalidInput(f"query must have the {d} columns of vectors, got the shape {query.shape}")
     if rows is not None:
         vector_of(rows, "rows", np.int64)
-    scores = np.empty((len(queries), n if rows is None else len(rows)), np.float32)
-    threads = count_of(threads, "threads", _MAX_THREADS)
-    misplaced = _core.rescore(_storage(stored), rows, queries, scores, threads)
-    if misplaced >= 0 and rows is not None:
-        wanted = f"between 0 and {n - 1}" if n else "indices into 0 vectors"
-        raise InvalidInput(f"rows must be {wanted}, got {rows[misplaced]} at {misplaced}")
-    if not np.isfinite(scores).all():
-        place = int(np.argwhere(~np.isfinite(scores))[0, 1])
-        raise InvalidInput(f"vectors and query must be finite and not huge, but the score at {place} isn't finite")
-    return scores.reshape(*query.shape[:-1], scores.shape[1])
-
-
-def _storage(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same memory as the module takes it: half precision as uint16."""
-    return rows.view(np.uint16) if rows.dtype == np.float16 else rows
+    count_of(threads, "threads", _MAX_THREADS)
 
 
 def _choose_instruction_set(name: str | None) -> None:
