@@ -14,7 +14,6 @@ from typing import Any
 import faiss
 import numkong
 import numpy as np
-from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from bench.machine import in_threads

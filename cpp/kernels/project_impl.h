@@ -109,6 +109,33 @@ inline bool finish_row(const Projection& p, float* row) {
     return reciprocal != 0.0;
 }
 
+// A single row against the first row_vectors · lanes columns from `w` on, where the matrix lies: as many columns at a time as
+// there are registers, since the matrix is read once, and best in long runs.
+inline void multiply_row(const float* w, ptrdiff_t stride, const float* x, size_t d_in, float* out) {
+    Vec totals[row_vectors];
+    for (size_t v = 0; v < row_vectors; ++v) totals[v] = zero();
+    for (size_t k = 0; k < d_in; ++k, w += stride) {
+        const Vec factor = broadcast(x[k]);
+        for (size_t v = 0; v < row_vectors; ++v) totals[v] = multiply_add(factor, load(w + v * lanes), totals[v]);
+    }
+    for (size_t v = 0; v < row_vectors; ++v) store(out + v * lanes, totals[v]);
+}
+
+inline void multiply_block(const Projection& p, const float* x, size_t n, float* out, ptrdiff_t out_stride) {
+    constexpr size_t row_width = row_vectors * lanes;
+    size_t column = 0;
+    if (n == 1 && !p.packed) {
+        for (; column + row_width <= p.d_out; column += row_width) {
+            multiply_row(p.matrix + column, p.matrix_stride, x, p.d_in, out + column);
+        }
+    }
+    for (; column < p.d_out; column += panel_width) {
+        const Panel panel = panel_at(p, column);
+        const auto multiply = panel.whole ? multiply_rows<true> : multiply_rows<false>;
+        multiply(panel, x, n, p.d_in, out + column, out_stride);
+    }
+}
+
 template <typename In>
 BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, size_t n, float* out,
                      ptrdiff_t out_stride, float* scratch) noexcept {
@@ -117,11 +144,7 @@ BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, 
     for (size_t begin = 0; begin < n; begin += project_block_rows) {
         const size_t rows = n - begin < project_block_rows ? n - begin : project_block_rows;
         for (size_t i = 0; i < rows; ++i, x += stride) center_row(x, p.center, p.d_in, scratch + i * p.d_in);
-        for (size_t column = 0; column < p.d_out; column += panel_width) {
-            const Panel panel = panel_at(p, column);
-            const auto multiply = panel.whole ? multiply_rows<true> : multiply_rows<false>;
-            multiply(panel, scratch, rows, p.d_in, out + column, out_stride);
-        }
+        multiply_block(p, scratch, rows, out, out_stride);
         for (size_t i = 0; i < rows; ++i, out += out_stride) {
             if (!finish_row(p, out)) note_bad(bad, begin + i);
         }

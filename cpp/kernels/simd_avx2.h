@@ -18,6 +18,7 @@ struct Wide {
 
 constexpr size_t lanes = 8;
 constexpr size_t panel_vectors = 2;  // with 6 rows: 12 accumulators of 16 registers
+constexpr size_t row_vectors = 12;  // for a single row, which has no weights to share
 
 // The first `count` of eight lanes, 0 ≤ count ≤ 8.
 inline __m256i first_lanes(size_t count) {

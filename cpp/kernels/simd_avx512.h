@@ -18,6 +18,7 @@ struct Wide {
 
 constexpr size_t lanes = 16;
 constexpr size_t panel_vectors = 4;  // with 6 rows: 24 accumulators of 32 registers
+constexpr size_t row_vectors = 24;  // for a single row: its products don't share weights, so all registers go to columns
 
 // The first `count` of sixteen lanes, 0 ≤ count ≤ 16.
 inline __mmask16 first_lanes(size_t count) { return static_cast<__mmask16>((1u << count) - 1u); }

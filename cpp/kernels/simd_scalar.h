@@ -15,6 +15,7 @@ using Wide = double;
 
 constexpr size_t lanes = 1;
 constexpr size_t panel_vectors = 8;
+constexpr size_t row_vectors = 8;
 
 inline float from_bits(uint32_t bits) {
     float value;

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from crossfade.errors import InvalidInput
 
-
 # A dtype is a NumPy type, or the name of one that another library brings.
 Dtype = type[np.generic] | str
 # Those that stored rows may have.
