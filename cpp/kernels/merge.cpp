@@ -21,27 +21,37 @@ void sift_down(Candidate* heap, size_t size, size_t at) {
     heap[at] = moved;
 }
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): keys counted upwards must not fall into neighbouring slots.
-inline uint64_t mix(uint64_t key) {
-    key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9u;
-    key = (key ^ (key >> 27)) * 0x94d049bb133111ebu;
-    return key ^ (key >> 31);
-}
+// Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4): the upper bits of the product are well mixed, so that
+// keys counted upwards don't fall into neighbouring slots.
+inline size_t slot_of(uint64_t key, unsigned shift) { return (key * 0x9e3779b97f4a7c15u) >> shift; }
 
 // The written keys: a slot holds one more than a place in `keys`, 0 is free.
 struct Written {
     uint32_t* table;
     size_t mask;
-    const uint64_t* keys;
+    unsigned shift;
+    uint64_t* keys;
+    float* scores;
+    size_t places = 0;
 
-    // Whether the key wasn't there; if so, it is noted for the given place.
-    bool insert(uint64_t key, size_t place) {
-        size_t slot = mix(key) & mask;
-        for (; table[slot] != 0; slot = (slot + 1) & mask) {
-            if (keys[table[slot] - 1] == key) return false;
-        }
-        table[slot] = static_cast<uint32_t>(place + 1);
-        return true;
+    // Not zero where the slot holds another key.
+    uint64_t difference(uint32_t found, uint64_t key) const {
+        const uint64_t taken = found != 0;
+        return (keys[found - taken] ^ key) & (0 - taken);
+    }
+
+    // Writes the key if it is not padding and not written yet. Whether it is can't be foretold, so nothing branches on it: a key's first
+    // slot is nearly always free or its own.
+    void take(uint64_t key, float score) {
+        if (key == padding_key) return;
+        size_t slot = slot_of(key, shift);
+        uint32_t found = table[slot];
+        keys[places] = key;
+        scores[places] = score;
+        while (__builtin_expect(difference(found, key) != 0, 0)) found = table[slot = (slot + 1) & mask];
+        const bool fresh = found == 0;
+        table[slot] = fresh ? static_cast<uint32_t>(places + 1) : found;
+        places += fresh;
     }
 };
 
@@ -72,13 +82,122 @@ inline size_t without_padding(const uint64_t* keys, size_t n) {
     return n;
 }
 
-// Puts the head of a ranked list, or all of another, behind the `size` candidates of the heap; returns the new size.
-inline size_t enter(const uint64_t* keys, const float* scores, size_t begin, size_t n, Candidate* heap, size_t size) {
-    const bool ranked = is_ranked(keys + begin, scores + begin, n);
-    const size_t heads = ranked && n > 0 ? 1 : n;
-    const auto left = static_cast<uint32_t>(n - heads);
-    for (size_t i = begin; i < begin + heads; ++i) heap[size++] = {keys[i], scores[i], static_cast<uint32_t>(i), left};
-    return size;
+// A candidate's place in the order, as a number: the higher the better. None is 0.
+using Rank = unsigned __int128;
+
+inline Rank rank_of(uint64_t key, float score) {
+    const float unsigned_zero = score + 0.0f;
+    uint32_t bits;
+    memcpy(&bits, &unsigned_zero, sizeof bits);
+    bits ^= (bits >> 31) ? 0xffffffffu : 0x80000000u;
+    return static_cast<Rank>(bits) << 64 | ~key;
+}
+
+struct RankedList {
+    const uint64_t* keys;
+    const float* scores;
+    size_t n;
+};
+
+// At most groups · width ranked lists. The best head is that of the best group, and a step changes one group only.
+template <size_t groups, size_t width>
+struct Heads {
+    static constexpr size_t capacity = groups * width;
+
+    Rank ranks[capacity] = {};
+    const uint64_t* keys[capacity];
+    const float* scores[capacity];
+    const uint64_t* ends[capacity];
+    size_t best[groups];
+    size_t size = 0;
+
+    void enter(const RankedList& list) {
+        if (list.n == 0) return;
+        keys[size] = list.keys;
+        scores[size] = list.scores;
+        ends[size] = list.keys + list.n;
+        ranks[size++] = rank_of(*list.keys, *list.scores);
+    }
+
+    void choose(size_t group) {
+        size_t chosen = group * width;
+        for (size_t i = chosen + 1; i < (group + 1) * width; ++i) chosen = ranks[i] > ranks[chosen] ? i : chosen;
+        best[group] = chosen;
+    }
+
+    void step(size_t list) {
+        const bool ends_here = ++keys[list] == ends[list];
+        ++scores[list];
+        ranks[list] = ends_here ? 0 : rank_of(*keys[list], *scores[list]);
+        choose(list / width);
+    }
+
+    void merge(Written& written, size_t k) {
+        for (size_t group = 0; group < groups; ++group) choose(group);
+        while (written.places < k) {
+            size_t list = best[0];
+            for (size_t group = 1; group < groups; ++group) list = ranks[best[group]] > ranks[list] ? best[group] : list;
+            if (ranks[list] == 0) return;
+            written.take(*keys[list], *scores[list]);
+            step(list);
+        }
+    }
+};
+
+template <size_t groups, size_t width>
+void merge_many(const RankedList* lists, size_t count, Written& written, size_t k) {
+    Heads<groups, width> heads;
+    for (size_t i = 0; i < count; ++i) heads.enter(lists[i]);
+    heads.merge(written, k);
+}
+
+// Of two lists, what comes next is one comparison, whose outcome can't be foretold either.
+inline void merge_two(const RankedList& a, const RankedList& b, Written& written, size_t k) {
+    size_t i = 0;
+    size_t j = 0;
+    while (i < a.n && j < b.n && written.places < k) {
+        const bool tie = a.scores[i] == b.scores[j];
+        const bool second = (b.scores[j] > a.scores[i]) | (tie & (b.keys[j] < a.keys[i]));
+        written.take(second ? b.keys[j] : a.keys[i], second ? b.scores[j] : a.scores[i]);
+        i += !second;
+        j += second;
+    }
+    for (; i < a.n && written.places < k; ++i) written.take(a.keys[i], a.scores[i]);
+    for (; j < b.n && written.places < k; ++j) written.take(b.keys[j], b.scores[j]);
+}
+
+constexpr size_t most_ranked = 16;
+
+// False, and nothing is done, where there are too many lists or one isn't ranked.
+bool merge_ranked(const uint64_t* keys, const float* scores, size_t lists, size_t n, Written& written, size_t k) {
+    if (lists > most_ranked) return false;
+    RankedList ranked[most_ranked];
+    for (size_t i = 0; i < lists; ++i, keys += n, scores += n) {
+        ranked[i] = {keys, scores, without_padding(keys, n)};
+        if (!is_ranked(keys, scores, ranked[i].n)) return false;
+    }
+    if (lists == 2) {
+        merge_two(ranked[0], ranked[1], written, k);
+    } else if (lists <= 4) {
+        merge_many<1, 4>(ranked, lists, written, k);
+    } else {
+        merge_many<4, 4>(ranked, lists, written, k);
+    }
+    return true;
+}
+
+void merge_unranked(const uint64_t* keys, const float* scores, size_t candidates, Written& written, size_t k,
+                    Candidate* heap) {
+    size_t size = 0;
+    for (size_t i = 0; i < candidates; ++i) {
+        if (keys[i] != padding_key) heap[size++] = {keys[i], scores[i]};
+    }
+    for (size_t i = size / 2; i-- > 0;) sift_down(heap, size, i);
+    while (size > 0 && written.places < k) {
+        written.take(heap[0].key, heap[0].score);
+        heap[0] = heap[--size];
+        if (size > 1) sift_down(heap, size, 0);
+    }
 }
 
 }  // namespace
@@ -86,37 +205,19 @@ inline size_t enter(const uint64_t* keys, const float* scores, size_t begin, siz
 size_t merge_table_size(size_t candidates, size_t k) noexcept {
     const size_t most = candidates < k ? candidates : k;
     size_t size = 16;
-    while (size < 2 * most) size *= 2;
+    while (size < 8 * most) size *= 2;
     return size;
 }
 
 bool merge_topk(const uint64_t* keys, const float* scores, size_t lists, size_t n, size_t k, Candidate* heap,
                 uint32_t* table, uint64_t* out_keys, float* out_scores) noexcept {
     if (has_nan(scores, lists * n)) return false;
-    size_t size = 0;
-    for (size_t list = 0; list < lists; ++list) {
-        size = enter(keys, scores, list * n, without_padding(keys + list * n, n), heap, size);
-    }
-    for (size_t i = size / 2; i-- > 0;) sift_down(heap, size, i);
-
     const size_t table_size = merge_table_size(lists * n, k);
     memset(table, 0, table_size * sizeof *table);
-    Written written = {table, table_size - 1, out_keys};
-    size_t place = 0;
-    while (size > 0 && place < k) {
-        const Candidate best = heap[0];
-        if (best.left > 0) {
-            const uint32_t next = best.at + 1;
-            heap[0] = {keys[next], scores[next], next, best.left - 1};
-        } else {
-            heap[0] = heap[--size];
-        }
-        if (size > 1) sift_down(heap, size, 0);
-        out_keys[place] = best.key;
-        out_scores[place] = best.score;
-        place += best.key != padding_key && written.insert(best.key, place);
-    }
-    for (; place < k; ++place) {
+    const auto shift = static_cast<unsigned>(__builtin_clzll(table_size - 1));
+    Written written = {table, table_size - 1, shift, out_keys, out_scores};
+    if (!merge_ranked(keys, scores, lists, n, written, k)) merge_unranked(keys, scores, lists * n, written, k, heap);
+    for (size_t place = written.places; place < k; ++place) {
         out_keys[place] = padding_key;
         out_scores[place] = -__builtin_huge_valf();
     }
