@@ -212,7 +212,7 @@ def merge_batch_case(queries: int, lists: int, threads: int) -> Case:
         "merge_topk, batch",
         f"{queries:,} × {lists} × 100 → 100",
         {
-            "crossfade": lambda: kernels.merge_topk(keys, scores, 100)[0],
+            "crossfade": lambda: kernels.merge_topk(keys, scores, 100, threads=threads)[0],
             "dict": lambda: np.stack([_merge_by_dict(*pair, 100) for pair in zip(keys, scores, strict=True)]),
             "faiss": lambda: _ignore(faiss.merge_knn_results(shard_scores, shard_keys, keep_max=True)),
         },
@@ -250,8 +250,9 @@ def covariance_cases(n: int, d: int, threads: int) -> Iterator[Case]:
     def by_numpy(right: Array) -> Array:
         total, mean_x, mean_y = np.zeros((d, d)), x.mean(axis=0, dtype=np.float64), right.mean(axis=0, dtype=np.float64)
         for begin in range(0, n, 4096):
-            block = slice(begin, begin + 4096)
-            total += (x[block] - mean_x).T @ (right[block] - mean_y)
+            block = x[begin : begin + 4096] - mean_x
+            # NumPy computes half of a product of an array with itself.
+            total += block.T @ (block if right is x else right[begin : begin + 4096] - mean_y)
         return total / n
 
     for name, right in (("covariance", None), ("cross-covariance", y)):
@@ -259,12 +260,12 @@ def covariance_cases(n: int, d: int, threads: int) -> Iterator[Case]:
             name,
             f"{n:,} × {d}",
             {
-                "crossfade": lambda right=right: kernels.covariance(x, right).covariance,
+                "crossfade": lambda right=right: kernels.covariance(x, right, threads=threads).covariance,
                 "numpy": lambda right=right: by_numpy(x if right is None else right),
             },
             {"numpy": 2},
             (4.0 if right is None else 8.0) * n * d,
-            2.0 * n * d * d,
+            (1.0 if right is None else 2.0) * n * d * d,
             "float32",
         )
 

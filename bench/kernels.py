@@ -2,8 +2,8 @@
 
     python -m bench.kernels [--json FILE] [--quick] [--only WORD]
 
-The contenders of a case take turns (A B A B …), warm; a figure is the median over the rounds. Ratios are what counts: they
-are taken within a case, where all contenders saw the same machine.
+The contenders of a case take turns (A B A B …), warm; a figure is the median over the rounds. Ratios are what
+counts: they are taken within a case, where all contenders saw the same machine.
 """
 
 from __future__ import annotations

@@ -44,20 +44,23 @@ def ceilings(threads: int, quick: bool) -> dict[str, float]:
     The copy's arrays are 2 GiB each, larger than any cache. The products are 2048³: NumPy's in float32 and
     NumKong's in bfloat16.
     """
-    size = 2**26 if quick else 2**29
-    source, target = np.ones(size, np.float32), np.ones(size, np.float32)
-    parts = [slice(i * size // threads, (i + 1) * size // threads) for i in range(threads)]
-    copied = _best(lambda: in_threads([lambda part=part: np.copyto(target[part], source[part]) for part in parts]), 5)
-    del source, target
+    copied = _copy_seconds(2**26 if quick else 2**29, threads)
     left = np.random.default_rng(0).standard_normal((2048, 2048), dtype=np.float32)
     right, product = left[::-1].copy(), np.empty_like(left)
     operations = 2.0 * 2048**3
     multiplied = _best(lambda: np.matmul(left, right, out=product), 7)
     return {
-        "copy": 2.0 * 4 * size / copied,
+        "copy": 2.0 / copied,
         "float32": operations / multiplied,
         "bfloat16": operations / _best(_bfloat16_product(left, right, threads), 7),
     }
+
+
+def _copy_seconds(size: int, threads: int) -> float:
+    """Seconds for each byte of a copy of `size` floats."""
+    source, target = np.ones(size, np.float32), np.ones(size, np.float32)
+    parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
+    return _best(lambda: in_threads([lambda pair=pair: np.copyto(*pair) for pair in parts]), 5) / source.nbytes
 
 
 def in_threads(calls: list[Callable[[], object]]) -> None:

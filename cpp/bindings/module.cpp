@@ -76,10 +76,11 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
     const std::size_t threads = count_of(thread_count, most_threads);
     py::array result = out_array.is_none() ? array_like<float>(x, map.d) : array_of(out_array);
     const Rows out = output_rows(result);
-    require(out.dtype == Dtype::float32, "out must be float32");
+    require(is_element(out.dtype) && out.dtype != Dtype::int8, "out must be float32, float16 or bfloat16");
     require(out.n == x.n && out.d == map.d && out.single == x.single, "out must have rows like x, as wide as matrix");
     for (const Rows& input : {x, map, center, offset}) require(!share_memory(out, input), "out must not share memory");
 
+    const bool past_caches = product(out.n, out.d, out.item) > bytes_past_caches;
     const Kernels& kernels = active_kernels();
     Projection projection{map.as<float>(), map.stride, nullptr, center.as<float>(), offset.as<float>(), x.d, map.d, unit};
     BadRowCount bad(x.n);
@@ -91,9 +92,9 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
             projection.packed = packed.get();
         }
         for_ranges(x.n, product(x.d, map.d), threads, [&](std::size_t begin, std::size_t end) {
-            const auto scratch = scratch_of<float>(std::min(end - begin, project_block_rows) * x.d);
-            bad.add(kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.as<float>(begin),
-                                                 out.stride, scratch.get()),
+            const auto scratch = scratch_of<float>(project_block_rows(x.d, map.d) * (x.d + map.d));
+            bad.add(kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.at(begin), out.stride,
+                                                 static_cast<Element>(out.dtype), past_caches, scratch.get()),
                     begin);
         });
     });
@@ -142,6 +143,60 @@ std::tuple<py::array, std::int64_t, std::int64_t> rescore(const py::object& vect
         for (std::size_t i = 0; i < queries.n && unusable < 0; ++i) unusable = infinite(out + i * m, m);
     });
     return {scores, -1, unusable};
+}
+
+ShiftedRows shifted(const Rows& rows, const Rows& shift) {
+    return {rows.data, rows.stride, static_cast<Element>(rows.dtype), rows.d, shift.as<float>()};
+}
+
+// The columns of a triangle in an order in which any consecutive share has about its share of the work.
+std::size_t evenly(std::size_t i, std::size_t count) { return i % 2 ? count - 1 - i / 2 : i / 2; }
+
+py::array_t<double> column_sums_of(const ShiftedRows& rows, std::size_t n, std::size_t threads) {
+    py::array_t<double> sums({py::ssize_t{2}, static_cast<py::ssize_t>(rows.d)});
+    double* const out = sums.mutable_data();
+    const std::size_t groups = (rows.d + covariance_columns - 1) / covariance_columns;
+    const Kernels& kernels = active_kernels();
+    without_gil(product(n, rows.d), [&] {
+        for_ranges(groups, product(n, covariance_columns), threads, [&](std::size_t begin, std::size_t end) {
+            kernels.column_sums(rows, n, begin * covariance_columns, std::min(end * covariance_columns, rows.d), out,
+                                out + rows.d);
+        });
+    });
+    return sums;
+}
+
+// Sums and shifted sums (2, d) of both, and products (d_x, d_y); below the diagonal they are unspecified where y is None.
+std::tuple<py::array, py::array, py::array> comoment(const py::object& x_array, const py::object& y_array,
+                                                     const py::object& shift_x_array, const py::object& shift_y_array,
+                                                     const py::object& thread_count) {
+    const bool upper = y_array.is_none();
+    const Rows x_rows = matrix(element_rows_of(x_array));
+    const Rows y_rows = upper ? x_rows : matrix(element_rows_of(y_array));
+    require(x_rows.n == y_rows.n, "x and y must have as many rows");
+    const Rows shift_x = optional_vector(shift_x_array, Dtype::float32, x_rows.d);
+    const Rows shift_y = upper ? shift_x : optional_vector(shift_y_array, Dtype::float32, y_rows.d);
+    require(shift_x.data && shift_y.data, "a shift is needed");
+    const std::size_t threads = count_of(thread_count, most_threads);
+    const ShiftedRows x = shifted(x_rows, shift_x);
+    const ShiftedRows y = shifted(y_rows, shift_y);
+    const std::size_t n = x_rows.n;
+    const py::array sums_x = column_sums_of(x, n, threads);
+    const py::array sums_y = upper ? sums_x : column_sums_of(y, n, threads);
+    py::array_t<double> products({static_cast<py::ssize_t>(x.d), static_cast<py::ssize_t>(y.d)});
+    double* const out = products.mutable_data();
+    std::fill_n(out, x.d * y.d, 0.0);
+    const std::size_t panels = (y.d + covariance_columns - 1) / covariance_columns;
+    const Kernels& kernels = active_kernels();
+    without_gil(product(n, x.d, y.d), [&] {
+        for_ranges(panels, product(n, x.d, covariance_columns), threads, [&](std::size_t begin, std::size_t end) {
+            const auto scratch = scratch_of<float>(covariance_block_rows * (x.d + covariance_columns + 8));
+            std::vector<std::size_t> ours;
+            for (std::size_t i = begin; i < end; ++i) ours.push_back(evenly(i, panels));
+            kernels.add_products(x, y, n, ours.data(), ours.size(), upper, out, scratch.get());
+        });
+    });
+    return {sums_x, sums_y, products};
 }
 
 struct Lists {
@@ -217,6 +272,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
                py::arg("out"), py::arg("threads"));
     module.def("rescore", &rescore, py::arg("vectors"), py::arg("rows"), py::arg("query"), py::arg("threads"));
     module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));
+    module.def("comoment", &comoment, py::arg("x"), py::arg("y"), py::arg("shift_x"), py::arg("shift_y"), py::arg("threads"));
     module.def("instruction_set", [] { return std::string(active_kernels().name); });
     module.def("instruction_sets", &instruction_sets);
     module.def("force_instruction_set", [](const std::string& name) { return force_kernels(name.c_str()); }, py::arg("name"));

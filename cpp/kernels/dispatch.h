@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "covariance.h"
 #include "elements.h"
 #include "normalize.h"
 #include "project.h"
@@ -22,6 +23,8 @@ struct Kernels {
     ProjectPack* project_pack;
     ProjectRows* project[element_kinds];
     Rescore* rescore[element_kinds];
+    ColumnSums* column_sums;
+    Products* add_products;
 };
 
 // Defined by the translation units that CMakeLists.txt builds for the processor.

@@ -1,6 +1,7 @@
 // The table of the level whose simd_*.h was included before.
 #pragma once
 
+#include "covariance_impl.h"
 #include "dispatch.h"
 #include "normalize_impl.h"
 #include "project_impl.h"
@@ -17,6 +18,8 @@ constexpr Kernels level_kernels(const char* name) {
         project_pack,
         {project_rows<float>, project_rows<Half>, project_rows<Bfloat>, project_rows<int8_t>},
         {rescore<float>, rescore<Half>, rescore<Bfloat>, rescore<int8_t>},
+        column_sums,
+        add_products,
     };
 }
 

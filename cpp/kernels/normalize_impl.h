@@ -6,6 +6,8 @@
 namespace crossfade {
 namespace {
 
+constexpr size_t cache_line = 64;
+
 // Two sums at a time: one alone would wait for the previous multiply-add, about four cycles each.
 inline double sum_of_squares(const float* x, size_t d) {
     Wide even = wide_zero();

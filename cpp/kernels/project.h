@@ -12,8 +12,15 @@
 
 namespace crossfade {
 
-// Rows worked on together: their centred copy and one panel of the matrix stay in the second-level cache.
-constexpr size_t project_block_rows = 96;
+// Rows worked on together: what they are mapped from and to, as floats, stays in the second-level cache, beside the part of
+// the matrix that is in use. Internal linkage, since every level includes this.
+static inline size_t project_block_rows(size_t d_in, size_t d_out) {
+    constexpr size_t most_floats = 160 * 1024;
+    constexpr size_t most = 96;
+    constexpr size_t step = 6;
+    const size_t rows = most_floats / (d_in + d_out + 1) / step * step;
+    return rows < step ? step : rows > most ? most : rows;
+}
 
 struct Projection {
     const float* matrix;      // (d_in, d_out), rows `matrix_stride` floats apart
@@ -32,12 +39,13 @@ using ProjectPackedSize = size_t(size_t d_in, size_t d_out) noexcept;
 // Copies the matrix into panels of consecutive columns, the last one filled up with zeros. `packed` is ignored.
 using ProjectPack = void(const Projection& projection, float* packed) noexcept;
 
-// Maps n rows of `x`, whose elements are of the kind the table says and `stride` elements apart, to `out`, `out_stride`
-// floats apart.
-// `scratch` holds project_block_rows * d_in floats. `out` must not overlap any input.
+// Maps n rows of `x`, whose elements are of the kind the table says and `stride` elements apart, to `out`, whose elements are
+// `out_element` (not int8) and whose rows are `out_stride` elements apart.
+// `scratch` holds project_block_rows · (d_in + d_out) floats. `out` must not overlap any input.
+// `past_caches`: write around the caches, which pays for outputs larger than them; what is written is the same.
 // Bad rows: the result holds NaN or infinity, or is all zeros where unit rows were asked for; they are counted and their
 // output is unspecified, the others are written.
-using ProjectRows = BadRows(const Projection& projection, const void* x, ptrdiff_t stride, size_t n, float* out,
-                            ptrdiff_t out_stride, float* scratch) noexcept;
+using ProjectRows = BadRows(const Projection& projection, const void* x, ptrdiff_t stride, size_t n, void* out,
+                            ptrdiff_t out_stride, Element out_element, bool past_caches, float* scratch) noexcept;
 
 }  // namespace crossfade

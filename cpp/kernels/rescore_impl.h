@@ -1,6 +1,7 @@
 // rescore.h in the vocabulary of whichever simd_*.h was included before.
 #pragma once
 
+#include "normalize_impl.h"
 #include "rescore.h"
 
 namespace crossfade {
@@ -23,7 +24,6 @@ inline float dot(const In* x, const float* query, size_t d) {
 
 // Gathered rows are rarely in a cache: the next ones are asked for while this one is summed.
 constexpr size_t prefetch_rows = 4;
-constexpr size_t cache_line = 64;
 
 template <typename In>
 inline void prefetch_row(const In* x, size_t d) {

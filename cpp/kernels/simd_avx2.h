@@ -26,6 +26,11 @@ inline __m256i first_lanes(size_t count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
 }
 
+// The first `count` of four double lanes, all where there are more.
+inline __m256i first_wide_lanes(size_t count) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(count)), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+
 inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec broadcast(float value) { return _mm256_set1_ps(value); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
@@ -97,6 +102,13 @@ inline Wide widen(Vec value) {
     return {_mm256_cvtps_pd(_mm256_castps256_ps128(value)), _mm256_cvtps_pd(_mm256_extractf128_ps(value, 1))};
 }
 inline Vec narrow(Wide value) { return _mm256_set_m128(_mm256_cvtpd_ps(value.high), _mm256_cvtpd_ps(value.low)); }
+inline void add_first(double* p, Vec value, size_t count) {
+    const Wide wide = widen(value);
+    const __m256i low = first_wide_lanes(count);
+    const __m256i high = first_wide_lanes(count < 4 ? 0 : count - 4);
+    _mm256_maskstore_pd(p, low, _mm256_add_pd(_mm256_maskload_pd(p, low), wide.low));
+    _mm256_maskstore_pd(p + 4, high, _mm256_add_pd(_mm256_maskload_pd(p + 4, high), wide.high));
+}
 inline Wide add(Wide a, Wide b) { return {_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)}; }
 inline Wide multiply(Wide a, double b) {
     const __m256d factor = _mm256_set1_pd(b);

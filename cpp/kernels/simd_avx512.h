@@ -95,6 +95,14 @@ inline Vec narrow(Wide value) {
     const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(value.low));
     return _mm512_insertf32x8(low, _mm512_cvtpd_ps(value.high), 1);
 }
+inline void add_first(double* p, Vec value, size_t count) {
+    const Wide wide = widen(value);
+    const auto mask = first_lanes(count);
+    const auto low = static_cast<__mmask8>(mask);
+    const auto high = static_cast<__mmask8>(mask >> 8);
+    _mm512_mask_storeu_pd(p, low, _mm512_add_pd(_mm512_maskz_loadu_pd(low, p), wide.low));
+    _mm512_mask_storeu_pd(p + 8, high, _mm512_add_pd(_mm512_maskz_loadu_pd(high, p + 8), wide.high));
+}
 inline Wide add(Wide a, Wide b) { return {_mm512_add_pd(a.low, b.low), _mm512_add_pd(a.high, b.high)}; }
 inline Wide multiply(Wide a, double b) {
     const __m512d factor = _mm512_set1_pd(b);

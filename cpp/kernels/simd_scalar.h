@@ -98,6 +98,9 @@ inline float sum(Vec value) { return value; }
 inline Wide wide_zero() { return 0.0; }
 inline Wide widen(Vec value) { return static_cast<double>(value); }
 inline Vec narrow(Wide value) { return static_cast<float>(value); }
+inline void add_first(double* p, Vec value, size_t count) {
+    if (count) *p += static_cast<double>(value);
+}
 inline Wide add(Wide a, Wide b) { return a + b; }
 inline Wide multiply(Wide a, double b) { return a * b; }
 inline Wide multiply_add(Wide a, Wide b, Wide c) { return a * b + c; }

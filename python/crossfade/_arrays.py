@@ -14,6 +14,9 @@ from crossfade.errors import InvalidInput
 Dtype = type[np.generic] | str
 # Those that stored rows may have.
 STORED = ("int8", "bfloat16", "float16", "float32")
+StoredRows = npt.NDArray[Any]
+
+MAX_THREADS = 1024
 
 
 def typed(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _Float32Array = npt.NDArray[np.float32]
+_Float64Array = npt.NDArray[np.float64]
 
 def normalize(x: _Float32Array, out: npt.NDArray[Any], threads: SupportsIndex) -> tuple[int, int]:
     """Number of bad rows and the index of the first; their places in `out` stay as they were."""
@@ -34,6 +35,18 @@ def merge_topk(
     keys: npt.NDArray[np.uint64], scores: _Float32Array, k: SupportsIndex, threads: SupportsIndex
 ) -> tuple[npt.NDArray[np.uint64], _Float32Array]:
     """Keys and scores of the best k places of every query."""
+
+def comoment(
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any] | None,
+    shift_x: _Float32Array,
+    shift_y: _Float32Array,
+    threads: SupportsIndex,
+) -> tuple[_Float64Array, _Float64Array, _Float64Array]:
+    """Σ x and Σ (x - shift_x) as rows of one array, the same of y, and Σ (x - shift_x) (y - shift_y)ᵀ.
+
+    Without y it is x itself, and of the products only those on and above the diagonal are right.
+    """
 
 def instruction_set() -> str:
     """The instruction set in use."""

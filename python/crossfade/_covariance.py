@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from crossfade._arrays import matrix_of
+import crossfade._core as _core
+from crossfade._arrays import MAX_THREADS, STORED, StoredRows, count_of, matrix_of
 from crossfade.errors import InvalidInput
 
 Float64Array = npt.NDArray[np.float64]
-FloatRows = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
-# Rows converted to float64 at a time: 12 MB at 384 columns.
-_BLOCK_ROWS = 4096
+# Rows whose mean is near enough to that of all for single precision to lose nothing.
+_PILOT_ROWS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,15 +43,19 @@ class CovarianceState:
         return self.comoment / self.count
 
 
-def covariance(x: FloatRows, y: FloatRows | None = None, state: CovarianceState | None = None) -> CovarianceState:
-    """Take more rows into the means and the (cross-)covariance, in float64.
+def covariance(
+    x: StoredRows, y: StoredRows | None = None, state: CovarianceState | None = None, *, threads: int = 1
+) -> CovarianceState:
+    """Take more rows into the means and the (cross-)covariance.
 
-    Blocks are combined by the update of Chan, Golub and LeVeque (1979), so their number hardly matters.
+    Rows are shifted to about their mean and multiplied in float32; products are summed in float64 from 256 rows to the
+    next. Calls are combined by the update of Chan, Golub and LeVeque (1979), so their number hardly matters.
 
     Args:
-        x: Rows `(n, d_x)`, float32 or float16.
-        y: Rows `(n, d_y)` that belong to those of x, float32 or float16; None means x itself.
+        x: Rows `(n, d_x)`, float32, float16, bfloat16 or int8 (as the whole numbers they are).
+        y: Rows `(n, d_y)` that belong to those of x, of the same dtypes; None means x itself.
         state: What an earlier call returned; None starts anew. It isn't changed.
+        threads: Most threads to use; the result doesn't depend on it.
 
     Returns:
         The new state; its `.covariance` is the population covariance.
@@ -65,8 +69,8 @@ def covariance(x: FloatRows, y: FloatRows | None = None, state: CovarianceState 
         >>> state.count, state.mean_x.tolist(), round(float(state.covariance[0, 0]), 6)
         (3, [3.0], 4.666667)
     """
-    left = matrix_of(x, "x", np.float16, np.float32)
-    right = left if y is None else matrix_of(y, "y", np.float16, np.float32)
+    left = matrix_of(x, "x", *STORED)
+    right = left if y is None else matrix_of(y, "y", *STORED)
     if len(left) != len(right):
         raise InvalidInput(f"x and y must have as many rows, got the shapes {left.shape} and {right.shape}")
     shape = (left.shape[1], right.shape[1])
@@ -74,35 +78,46 @@ def covariance(x: FloatRows, y: FloatRows | None = None, state: CovarianceState 
         state = CovarianceState(0, np.zeros(shape[0]), np.zeros(shape[1]), np.zeros(shape), y is not None)
     if state.comoment.shape != shape or state.cross != (y is not None):
         raise InvalidInput(
-            f"state must come from rows like these, of {shape} columns, got one of {state.comoment.shape} "
+            f"state must come from rows like these, with a comoment of {shape} "
+            f"{'with' if y is not None else 'without'} a y, got one of {state.comoment.shape} "
             f"{'with' if state.cross else 'without'} a y; start anew, with state=None"
         )
-    _require_finite(left, "x")
-    _require_finite(right, "y")
-    for begin in range(0, len(left), _BLOCK_ROWS):
-        block = slice(begin, begin + _BLOCK_ROWS)
-        state = _with_block(state, left[block].astype(np.float64), right[block].astype(np.float64))
-    return state
+    count_of(threads, "threads", MAX_THREADS)
+    return _with_rows(state, left, right, threads) if len(left) else state
 
 
-def _require_finite(rows: FloatRows, name: str) -> None:
+def _with_rows(state: CovarianceState, x: StoredRows, y: StoredRows, threads: int) -> CovarianceState:
+    shift_x, shift_y = _about_mean(x), _about_mean(y)
+    sums_x, sums_y, products = _core.comoment(x, y if state.cross else None, shift_x, shift_y, threads)
+    within = products - np.outer(sums_x[1], sums_y[1] / len(x))
+    if not state.cross:
+        within = np.triu(within) + np.triu(within, 1).T
+    if not np.isfinite(within).all():
+        _require_finite(x, "x")
+        _require_finite(y, "y")
+        raise InvalidInput("x and y must be small enough for their squares to be float32; scale them")
+    mean_x, mean_y = sums_x[0] / len(x), sums_y[0] / len(y)
+    count = state.count + len(x)
+    share = len(x) / count
+    step_x, step_y = mean_x - state.mean_x, mean_y - state.mean_y
+    between = state.count * share * np.outer(step_x, step_y)
+    return CovarianceState(
+        count=count,
+        mean_x=state.mean_x + share * step_x,
+        mean_y=state.mean_y + share * step_y,
+        comoment=state.comoment + within + between,
+        cross=state.cross,
+    )
+
+
+def _about_mean(rows: StoredRows) -> npt.NDArray[np.float32]:
+    with np.errstate(invalid="ignore", over="ignore"):  # what isn't finite is named where it has been summed
+        mean: npt.NDArray[np.float32] = rows[:_PILOT_ROWS].astype(np.float64).mean(axis=0).astype(np.float32)
+    return mean
+
+
+def _require_finite(rows: StoredRows, name: str) -> None:
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))
         raise InvalidInput(f"{name} must be finite, got NaN or infinity in row {row}; remove such rows")
-
-
-def _with_block(state: CovarianceState, x: Float64Array, y: Float64Array) -> CovarianceState:
-    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-    count = state.count + len(x)
-    share = len(x) / count
-    shift_x, shift_y = mean_x - state.mean_x, mean_y - state.mean_y
-    within = (x - mean_x).T @ (y - mean_y)
-    between = state.count * share * np.outer(shift_x, shift_y)
-    return CovarianceState(
-        count=count,
-        mean_x=state.mean_x + share * shift_x,
-        mean_y=state.mean_y + share * shift_y,
-        comoment=state.comoment + within + between,
-        cross=state.cross,
-    )

@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 import crossfade._core as _core
-from crossfade._arrays import STORED, count_of, matrix_of, output_of, rows_of, typed, vector_of
+from crossfade._arrays import MAX_THREADS, STORED, StoredRows, count_of, matrix_of, output_of, rows_of, typed, vector_of
 from crossfade._covariance import CovarianceState, covariance
 from crossfade.errors import InvalidInput
 
 Float32Array = npt.NDArray[np.float32]
-StoredRows = npt.NDArray[Any]
 __all__ = [
     "PADDING_KEY",
     "CovarianceState",
@@ -37,8 +36,6 @@ __all__ = [
 Unit = TypeVar("Unit", bound=np.generic)
 
 PADDING_KEY = np.uint64(2**64 - 1)
-
-_MAX_THREADS = 1024
 
 
 def instruction_set() -> str:
@@ -84,7 +81,7 @@ def normalize(
     if getattr(dtype, "__name__", None) not in STORED:
         raise InvalidInput(f"dtype must be np.float32, np.float16, ml_dtypes.bfloat16 or np.int8, got {dtype!r}")
     result = output_of(out, x.shape, dtype, x, in_place=True)
-    count_of(threads, "threads", _MAX_THREADS)
+    count_of(threads, "threads", MAX_THREADS)
     bad, first = _core.normalize(x, result, threads)
     if bad:
         raise InvalidInput(
@@ -140,8 +137,8 @@ def project(
     if bad:
         fault = "holds NaN or infinity, or is all zeros" if normalize else "holds NaN or infinity"
         raise InvalidInput(
-            f"every row must map to one that can be used, but {bad} of {len(np.atleast_2d(x))} map to one that {fault}, "
-            f"the first is row {first}; remove or replace them"
+            f"every row must map to one that can be used, but {bad} of {len(np.atleast_2d(x))} map to one "
+            f"that {fault}, the first is row {first}; remove or replace them"
         )
     return result
 
@@ -159,7 +156,7 @@ def _explain_project(x: Any, matrix: Any, center: Any, offset: Any, out: Any, th
         if vector is not None:
             vector_of(vector, name, np.float32, size)
     output_of(out, (*x.shape[:-1], d_out), np.float32, x, matrix, center, offset)
-    count_of(threads, "threads", _MAX_THREADS)
+    count_of(threads, "threads", MAX_THREADS)
 
 
 def merge_topk(
@@ -208,7 +205,7 @@ def _explain_merge(keys: Any, scores: Any, k: Any, threads: Any) -> None:
     if np.isnan(scores).any():
         raise InvalidInput(f"scores must not be NaN, got {int(np.isnan(scores).sum())}; give padding the score -inf")
     count_of(k, "k", 2**31 - 1)
-    count_of(threads, "threads", _MAX_THREADS)
+    count_of(threads, "threads", MAX_THREADS)
 
 
 def rescore(
@@ -219,7 +216,8 @@ def rescore(
     A score depends on the instruction set, but not on the other rows and queries or the number of threads.
 
     Args:
-        vectors: `(n, d)`, float32, float16, bfloat16 or int8 (as the whole numbers they are); may be read-only or memory-mapped, with any row stride.
+        vectors: `(n, d)`, float32, float16, bfloat16 or int8 (as the whole numbers they are); may be read-only or
+            memory-mapped, with any row stride.
         rows: Indices `(m,)` into `vectors`, int64, from 0 to n - 1, in any order; None means all.
         query: `(d,)` or `(q, d)`, float32.
         threads: Most threads to use; the result doesn't depend on it.
@@ -255,7 +253,7 @@ def _explain_rescore(vectors: Any, rows: Any, query: Any, threads: Any) -> None:
         raise InvalidInput(f"query must have the {d} columns of vectors, got the shape {query.shape}")
     if rows is not None:
         vector_of(rows, "rows", np.int64)
-    count_of(threads, "threads", _MAX_THREADS)
+    count_of(threads, "threads", MAX_THREADS)
 
 
 def _choose_instruction_set(name: str | None) -> None:

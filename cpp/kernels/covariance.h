@@ -1,0 +1,37 @@
+// Sums over rows from which means and (cross-)covariances are made.
+//
+// Rows are shifted by a fixed vector near their mean before they are multiplied, so that single precision loses nothing to
+// cancellation: products are summed in float over covariance_block_rows rows, and from block to block in double.
+// A column's sums, and an element's products, don't depend on which other columns a call covers.
+// NaN and infinity follow IEEE arithmetic. No memory is allocated (scratch comes from the caller), nothing throws, no state.
+#pragma once
+
+#include <stddef.h>
+
+#include "elements.h"
+
+namespace crossfade {
+
+constexpr size_t covariance_block_rows = 256;
+
+struct ShiftedRows {
+    const void* data;  // rows of d elements of the kind named, `stride` elements apart
+    ptrdiff_t stride;
+    Element element;
+    size_t d;
+    const float* shift;  // (d)
+};
+
+// sums[j] = Σ row[j] and shifted_sums[j] = Σ (row[j] - shift[j]) over n rows, for the columns begin ≤ j < end.
+using ColumnSums = void(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums,
+                        double* shifted_sums) noexcept;
+
+// products[i * y.d + j] = Σ (x[i] - x.shift[i]) (y[j] - y.shift[j]) over n rows is added to what is there, for all i and the
+// columns j of `count` panels: covariance_columns columns each, or what is left of them, from multiples of it on.
+// With `upper`, elements with i > j may be left out.
+//   scratch: covariance_block_rows · (x.d + covariance_columns + 8) floats.
+constexpr size_t covariance_columns = 64;
+using Products = void(const ShiftedRows& x, const ShiftedRows& y, size_t n, const size_t* panels, size_t count, bool upper,
+                      double* products, float* scratch) noexcept;
+
+}  // namespace crossfade

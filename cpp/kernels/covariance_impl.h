@@ -1,0 +1,124 @@
+// covariance.h in the vocabulary of whichever simd_*.h was included before.
+#pragma once
+
+#include "covariance.h"
+#include "project_impl.h"
+
+namespace crossfade {
+namespace {
+
+template <typename In>
+inline void sum_columns(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums,
+                        double* shifted_sums) {
+    const In* row = static_cast<const In*>(rows.data);
+    for (size_t j = begin; j < end; ++j) sums[j] = shifted_sums[j] = 0.0;
+    for (size_t i = 0; i < n; ++i, row += rows.stride) {
+        for (size_t j = begin; j < end; j += lanes) {
+            const size_t count = end - j < lanes ? end - j : lanes;
+            const Vec value = load_first(row + j, count);
+            const Vec shifted = subtract(value, load_first(rows.shift + j, count));
+            add_first(sums + j, value, count);
+            add_first(shifted_sums + j, shifted, count);
+        }
+    }
+}
+
+void column_sums(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums,
+                 double* shifted_sums) noexcept {
+    switch (rows.element) {
+        case Element::float16:
+            return sum_columns<Half>(rows, n, begin, end, sums, shifted_sums);
+        case Element::bfloat16:
+            return sum_columns<Bfloat>(rows, n, begin, end, sums, shifted_sums);
+        case Element::int8:
+            return sum_columns<int8_t>(rows, n, begin, end, sums, shifted_sums);
+        default:
+            return sum_columns<float>(rows, n, begin, end, sums, shifted_sums);
+    }
+}
+
+// `width` columns from `begin` on, of n rows, shifted, one row after the other; zeros beyond the last column.
+template <typename In>
+inline void pack_columns(const ShiftedRows& rows, size_t first, size_t n, size_t begin, size_t width, float* packed) {
+    const In* row = static_cast<const In*>(rows.data) + static_cast<ptrdiff_t>(first) * rows.stride;
+    const size_t there = rows.d - begin < width ? rows.d - begin : width;
+    for (size_t i = 0; i < n; ++i, row += rows.stride, packed += width) {
+        for (size_t j = 0; j < width; j += lanes) {
+            const size_t count = there < j ? 0 : there - j < lanes ? there - j : lanes;
+            const size_t room = width - j < lanes ? width - j : lanes;
+            const Vec shift = load_first(rows.shift + begin + j, count);
+            store_first(packed + j, subtract(load_first(row + begin + j, count), shift), room);
+        }
+    }
+}
+
+inline void pack(const ShiftedRows& rows, size_t first, size_t n, size_t begin, size_t width, float* packed) {
+    switch (rows.element) {
+        case Element::float16:
+            return pack_columns<Half>(rows, first, n, begin, width, packed);
+        case Element::bfloat16:
+            return pack_columns<Bfloat>(rows, first, n, begin, width, packed);
+        case Element::int8:
+            return pack_columns<int8_t>(rows, first, n, begin, width, packed);
+        default:
+            return pack_columns<float>(rows, first, n, begin, width, packed);
+    }
+}
+
+// tile_rows columns of x by panel_width columns of y, over n rows of both as `pack` has laid them; `rows` and `width` of them
+// are there.
+inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size_t width, double* products,
+                     size_t d_y) {
+    Vec totals[tile_rows][panel_vectors];
+    UNROLL for (size_t r = 0; r < tile_rows; ++r) {
+        UNROLL for (size_t v = 0; v < panel_vectors; ++v) totals[r][v] = zero();
+    }
+    for (size_t k = 0; k < n; ++k, x += tile_rows, y += panel_width) {
+        Vec columns[panel_vectors];
+        UNROLL for (size_t v = 0; v < panel_vectors; ++v) columns[v] = load(y + v * lanes);
+        UNROLL for (size_t r = 0; r < tile_rows; ++r) {
+            const Vec factor = broadcast(x[r]);
+            UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
+                totals[r][v] = multiply_add(factor, columns[v], totals[r][v]);
+            }
+        }
+    }
+    UNROLL for (size_t r = 0; r < tile_rows; ++r) {
+        UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
+            if (r < rows) add_first(products + r * d_y + v * lanes, totals[r][v], columns_in(width, v));
+        }
+    }
+}
+
+// One panel of panel_width columns, over one block of rows, against all columns of x, which are packed already.
+inline void add_panel(const float* packed_x, size_t d_x, const ShiftedRows& y, size_t first, size_t rows, size_t column,
+                      bool upper, double* products, float* packed_y) {
+    pack(y, first, rows, column, panel_width, packed_y);
+    const size_t width = y.d - column < panel_width ? y.d - column : panel_width;
+    const size_t needed = upper && column + width < d_x ? column + width : d_x;
+    for (size_t i = 0; i < needed; i += tile_rows) {
+        const size_t there = d_x - i < tile_rows ? d_x - i : tile_rows;
+        add_tile(packed_x + i * covariance_block_rows, packed_y, rows, there, width, products + i * y.d + column, y.d);
+    }
+}
+
+void add_products(const ShiftedRows& x, const ShiftedRows& y, size_t n, const size_t* panels, size_t count, bool upper,
+                  double* products, float* scratch) noexcept {
+    float* packed_x = scratch + covariance_block_rows * covariance_columns;
+    for (size_t first = 0; first < n; first += covariance_block_rows) {
+        const size_t rows = n - first < covariance_block_rows ? n - first : covariance_block_rows;
+        for (size_t i = 0; i < x.d; i += tile_rows) {
+            pack(x, first, rows, i, tile_rows, packed_x + i * covariance_block_rows);
+        }
+        for (size_t i = 0; i < count; ++i) {
+            const size_t begin = panels[i] * covariance_columns;
+            const size_t end = y.d - begin < covariance_columns ? y.d : begin + covariance_columns;
+            for (size_t column = begin; column < end; column += panel_width) {
+                add_panel(packed_x, x.d, y, first, rows, column, upper, products, scratch);
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace crossfade
