@@ -218,6 +218,55 @@ def test_project_of_a_row_does_not_depend_on_the_others(level: str, d_out: int) 
 
 
 @every_level
+@examples
+@given(seed=SEEDS, n=COUNTS, d_in=WIDTHS, d_out=WIDTHS, kind=STORED, layout=LAYOUTS)
+def test_project_in_bfloat16(
+    level: str, seed: int, n: int, d_in: int, d_out: int, kind: type[Any], layout: tuple[int, int, bool]
+) -> None:
+    """Operands are rounded to bfloat16, then nothing is lost but what float32 sums lose; a row is alone in it."""
+    x, matrix = laid_out(rows(seed, n, d_in, kind), layout), laid_out(rows(seed + 1, d_in, d_out), layout)
+    center, offset = rows(seed + 2, 1, d_in)[0], rows(seed + 3, 1, d_out)[0]
+    with forced(level):
+        actual = kernels.project(x, matrix, center, offset, normalize=False, precision="bfloat16")
+        alone = [kernels.project(row, matrix, center, offset, normalize=False, precision="bfloat16") for row in x[:3]]
+
+    narrow = (x.astype(np.float32) - center).astype(bfloat16), matrix.astype(bfloat16)
+    expected = oracles.project(*narrow, np.zeros(d_in), offset)
+    magnitude = oracles.project(*(np.abs(array.astype(np.float64)) for array in narrow), np.zeros(d_in), np.abs(offset))
+    assert within(actual, expected, (d_in + 3) * EPS * magnitude)
+    assert np.array_equal(actual[:3], np.array(alone, np.float32).reshape(actual[:3].shape))
+
+
+@every_level
+@examples
+@given(seed=SEEDS, n=COUNTS, d_in=WIDTHS, d_out=WIDTHS, kind=st.sampled_from([np.float16, bfloat16]))
+def test_project_by_a_narrow_matrix_into_narrow_rows(
+    level: str, seed: int, n: int, d_in: int, d_out: int, kind: type[Any]
+) -> None:
+    """A narrow matrix gives the bits of the same matrix in float32; narrow rows are the float32 ones rounded once."""
+    x, matrix = rows(seed, n, d_in), rows(seed + 1, d_in, d_out, kind)
+    out = np.zeros((n, d_out), kind)
+    with forced(level):
+        assert kernels.project(x, matrix, out=out) is out
+        expected = kernels.project(x, matrix.astype(np.float32), normalize=False)
+        assert np.array_equal(kernels.project(x, matrix, normalize=False), expected)
+        assert np.array_equal(out, kernels.normalize(expected, dtype=kind))
+        for row, mapped in zip(x[:2], expected[:2], strict=True):
+            assert np.array_equal(kernels.project(row, matrix, normalize=False), mapped)
+
+
+@every_level
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_project_in_bfloat16_reports_what_is_not_finite(level: str, value: float) -> None:
+    """A NaN of any bits stays one when it is rounded, and its row is named."""
+    x, matrix = rows(5, 30, 8), rows(6, 8, 8)
+    x.view(np.uint32)[2, 3] = 0x7FFFFFFF
+    x[9, 1] = value
+    with forced(level), pytest.raises(InvalidInput, match=r"2 of 30 .* first is row 2"):
+        kernels.project(x, matrix, precision="bfloat16")
+
+
+@every_level
 def test_project_refuses_rows_it_cannot_use(level: str) -> None:
     """Non-finite rows are refused; rows that map to zero are only where unit rows were asked for."""
     x, matrix = rows(5, 30, 8), rows(6, 8, 8)
@@ -472,11 +521,14 @@ BAD_CALLS: dict[str, tuple[Any, str]] = {
     "threads float": (lambda: kernels.normalize(X, threads=1.5), "threads must be a whole number, got 1.5"),
     "matrix vector": (lambda: kernels.project(X, ZERO), "matrix must have two dimensions"),
     "matrix other": (lambda: kernels.project(X, SQUARE[:5].copy()), "matrix must have a row for each of the 6 columns"),
-    "matrix half": (lambda: kernels.project(X, SQUARE.astype(np.float16)), "matrix must be float32, got float16"),
+    "matrix double": (lambda: kernels.project(X, SQUARE.astype(float)), "matrix must be .* float32, got float64"),
     "center size": (lambda: kernels.project(X, SQUARE, ZERO[:5]), r"center must have the shape \(6,\), got the shape"),
     "center rows": (lambda: kernels.project(X, SQUARE, X), "center must have the shape"),
     "offset size": (lambda: kernels.project(X, SQUARE, None, ZERO[:5]), "offset must have the shape"),
-    "precision": (lambda: kernels.project(X, SQUARE, precision="int3"), "precision must be 'float32', got 'int3'"),
+    "precision": (
+        lambda: kernels.project(X, SQUARE, precision="int3"),
+        "precision must be 'float32' or 'bfloat16', got 'int3'",
+    ),
     "out is x": (lambda: kernels.project(X, SQUARE, out=X), "out must not share memory"),
     "keys int64": (lambda: kernels.merge_topk(KEYS.astype(np.int64), SCORES, 1), "keys must be uint64, got int64"),
     "scores float64": (lambda: kernels.merge_topk(KEYS, SCORES.astype(float), 1), "scores must be float32"),
@@ -523,11 +575,11 @@ def test_the_module_itself_guards_memory() -> None:
     with pytest.raises(ValueError, match="consecutive"):
         _core.normalize(X[:, ::2], out[:, :3], 1)
     with pytest.raises(ValueError, match="as many columns"):
-        _core.project(X, SQUARE[:5], None, None, True, None, 1)
+        _core.project(X, SQUARE[:5], None, None, False, True, None, 1)
     with pytest.raises(ValueError, match="another size"):
-        _core.project(X, SQUARE, ZERO[:5], None, True, None, 1)
+        _core.project(X, SQUARE, ZERO[:5], None, False, True, None, 1)
     with pytest.raises(ValueError, match="share memory"):
-        _core.project(X, SQUARE, None, None, True, X, 1)
+        _core.project(X, SQUARE, None, None, False, True, X, 1)
     with pytest.raises(ValueError, match="columns of vectors"):
         _core.rescore(X, None, X[:1, :3], 1)
     with pytest.raises(ValueError, match="same shape"):

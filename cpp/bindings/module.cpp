@@ -66,10 +66,11 @@ std::tuple<std::size_t, std::size_t> normalize(const py::object& x_array, const 
 
 std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_array, const py::object& matrix_array,
                                                         const py::object& center_array, const py::object& offset_array,
-                                                        bool unit, const py::object& out_array,
+                                                        bool pairs, bool unit, const py::object& out_array,
                                                         const py::object& thread_count) {
     const Rows x = element_rows_of(x_array);
-    const Rows map = matrix(rows_of(matrix_array, Dtype::float32));
+    const Rows map = matrix(element_rows_of(matrix_array));
+    require(map.dtype != Dtype::int8, "matrix must be float32, float16 or bfloat16");
     require(x.d == map.n, "x must have as many columns as matrix has rows");
     const Rows center = optional_vector(center_array, Dtype::float32, map.n);
     const Rows offset = optional_vector(offset_array, Dtype::float32, map.d);
@@ -82,12 +83,13 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
 
     const bool past_caches = product(out.n, out.d, out.item) > bytes_past_caches;
     const Kernels& kernels = active_kernels();
-    Projection projection{map.as<float>(), map.stride, nullptr, center.as<float>(), offset.as<float>(), x.d, map.d, unit};
+    Projection projection{map.data, static_cast<Element>(map.dtype), map.stride, nullptr, center.as<float>(),
+                          offset.as<float>(), x.d, map.d, pairs, unit};
     BadRowCount bad(x.n);
     without_gil(product(x.n, x.d, map.d), [&] {
         Scratch<float> packed;
-        if (x.n >= rows_worth_packing) {
-            packed = scratch_of<float>(kernels.project_packed_size(x.d, map.d));
+        if (x.n >= rows_worth_packing || project_needs_packing(projection, x.n)) {
+            packed = scratch_of<float>(kernels.project_packed_size(projection));
             kernels.project_pack(projection, packed.get());
             projection.packed = packed.get();
         }
@@ -268,8 +270,8 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
 
     module.doc() = "The compiled kernels. Use crossfade.kernels, which says in words what can't be used.";
     module.def("normalize", &normalize, py::arg("x"), py::arg("out"), py::arg("threads"));
-    module.def("project", &project, py::arg("x"), py::arg("matrix"), py::arg("center"), py::arg("offset"), py::arg("unit"),
-               py::arg("out"), py::arg("threads"));
+    module.def("project", &project, py::arg("x"), py::arg("matrix"), py::arg("center"), py::arg("offset"), py::arg("pairs"),
+               py::arg("unit"), py::arg("out"), py::arg("threads"));
     module.def("rescore", &rescore, py::arg("vectors"), py::arg("rows"), py::arg("query"), py::arg("threads"));
     module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));
     module.def("comoment", &comoment, py::arg("x"), py::arg("y"), py::arg("shift_x"), py::arg("shift_y"), py::arg("threads"));

@@ -23,6 +23,8 @@ bool has_avx512() {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #endif
 
 // Slowest first.
@@ -31,6 +33,7 @@ constexpr Level levels[] = {
 #ifdef CROSSFADE_X86
     {&kernels_avx2, has_avx2},
     {&kernels_avx512, has_avx512},
+    {&kernels_avx512bf16, has_avx512bf16},
 #endif
 };
 

@@ -31,6 +31,7 @@ struct Kernels {
 extern const Kernels kernels_scalar;
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512;
+extern const Kernels kernels_avx512bf16;
 
 // The i-th table this machine can run, slowest first; null from the end of the list on.
 const Kernels* available_kernels(size_t i) noexcept;

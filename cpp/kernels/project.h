@@ -1,7 +1,7 @@
 // Rows mapped between two vector spaces: out = (x - center) · matrix + offset, then unit rows.
 //
-// Every output element is one chain of multiply-adds over the input columns in ascending order, so a row's result depends
-// on the instruction set, but never on the other rows, their number, or whether the matrix was packed.
+// Every output element is one chain of multiply-adds over the input columns (or pairs of them) in ascending order, so a row's
+// result depends on the instruction set, but never on the other rows, their number, or whether the matrix was packed.
 // No memory is allocated (scratch comes from the caller), nothing throws, no state.
 #pragma once
 
@@ -23,20 +23,28 @@ static inline size_t project_block_rows(size_t d_in, size_t d_out) {
 }
 
 struct Projection {
-    const float* matrix;      // (d_in, d_out), rows `matrix_stride` floats apart
-    ptrdiff_t matrix_stride;  //
-    const float* packed;      // what ProjectPack wrote, or null: few rows don't pay for packing
-    const float* center;      // (d_in), or null for none
-    const float* offset;      // (d_out), or null for none
+    const void* matrix;      // (d_in, d_out), rows `matrix_stride` elements apart
+    Element matrix_element;  // not int8
+    ptrdiff_t matrix_stride;
+    const float* packed;  // what ProjectPack wrote, or null: then the matrix is used where it lies
+    const float* center;  // (d_in), or null for none
+    const float* offset;  // (d_out), or null for none
     size_t d_in;
     size_t d_out;
-    bool unit;  // whether rows are scaled to length one
+    bool pairs;  // whether operands are rounded to bfloat16, of which two are multiplied at a time; only when packed
+    bool unit;   // whether rows are scaled to length one
 };
 
-// Number of floats ProjectPack writes.
-using ProjectPackedSize = size_t(size_t d_in, size_t d_out) noexcept;
+// Without a packed matrix: one row at a time of any matrix, or any number of rows of a float one.
+static inline bool project_needs_packing(const Projection& projection, size_t n) {
+    return projection.pairs || (n > 1 && projection.matrix_element != Element::float32);
+}
 
-// Copies the matrix into panels of consecutive columns, the last one filled up with zeros. `packed` is ignored.
+// Number of floats ProjectPack writes.
+using ProjectPackedSize = size_t(const Projection& projection) noexcept;
+
+// Copies the matrix into panels of consecutive columns, the last one filled up with zeros; pairs are two of bfloat16 in the
+// place of a float. `packed` is ignored.
 using ProjectPack = void(const Projection& projection, float* packed) noexcept;
 
 // Maps n rows of `x`, whose elements are of the kind the table says and `stride` elements apart, to `out`, whose elements are

@@ -15,16 +15,46 @@ constexpr size_t tile_rows = 6;
 // Input columns at a time: with 64 output columns 32 KB of the matrix, which stay in the first-level cache for all rows.
 constexpr size_t depth_step = 192;
 
-size_t project_packed_size(size_t d_in, size_t d_out) noexcept {
-    return (d_out + panel_width - 1) / panel_width * panel_width * d_in;
+// Input columns, or pairs of them: what one multiply-add takes. Both have the size of a float.
+inline size_t depth_of(const Projection& p) { return p.pairs ? (p.d_in + 1) / 2 : p.d_in; }
+
+size_t project_packed_size(const Projection& p) noexcept {
+    return (p.d_out + panel_width - 1) / panel_width * panel_width * depth_of(p);
+}
+
+// A part of a row of the matrix; zeros beyond its last row and column.
+template <typename Weight>
+inline Vec weights_at(const Projection& p, size_t row, size_t column) {
+    if (row >= p.d_in || column >= p.d_out) return zero();
+    const Weight* w = static_cast<const Weight*>(p.matrix) + static_cast<ptrdiff_t>(row) * p.matrix_stride + column;
+    return load_first(w, p.d_out - column < lanes ? p.d_out - column : lanes);
+}
+
+template <typename Weight>
+inline void pack_weights(const Projection& p, float* packed) {
+    const size_t depth = depth_of(p);
+    for (size_t column = 0; column < p.d_out; column += panel_width) {
+        for (size_t k = 0; k < depth; ++k) {
+            for (size_t v = 0; v < panel_vectors; ++v, packed += lanes) {
+                const size_t at = column + v * lanes;
+                if (p.pairs) {
+                    store(packed, pair(weights_at<Weight>(p, 2 * k, at), weights_at<Weight>(p, 2 * k + 1, at)));
+                } else {
+                    store(packed, weights_at<Weight>(p, k, at));
+                }
+            }
+        }
+    }
 }
 
 void project_pack(const Projection& p, float* packed) noexcept {
-    for (size_t column = 0; column < p.d_out; column += panel_width) {
-        const float* row = p.matrix + column;
-        for (size_t k = 0; k < p.d_in; ++k, row += p.matrix_stride) {
-            for (size_t j = 0; j < panel_width; ++j) *packed++ = column + j < p.d_out ? row[j] : 0.0f;
-        }
+    switch (p.matrix_element) {
+        case Element::float16:
+            return pack_weights<Half>(p, packed);
+        case Element::bfloat16:
+            return pack_weights<Bfloat>(p, packed);
+        default:
+            return pack_weights<float>(p, packed);
     }
 }
 
@@ -38,8 +68,8 @@ struct Panel {
 inline Panel panel_at(const Projection& p, size_t column) {
     const size_t left = p.d_out - column;
     const size_t width = left < panel_width ? left : panel_width;
-    if (p.packed) return {p.packed + column * p.d_in, static_cast<ptrdiff_t>(panel_width), width};
-    return {p.matrix + column, p.matrix_stride, width};
+    if (p.packed) return {p.packed + column * depth_of(p), static_cast<ptrdiff_t>(panel_width), width};
+    return {static_cast<const float*>(p.matrix) + column, p.matrix_stride, width};
 }
 
 template <bool full>
@@ -54,7 +84,7 @@ inline size_t columns_in(size_t width, size_t v) {
     return width - before < lanes ? width - before : lanes;
 }
 
-// The input columns of one step: those before have been added up in the output already.
+// The input columns or pairs of one step: those before have been added up in the output already.
 struct Depth {
     size_t begin;
     size_t end;
@@ -62,8 +92,8 @@ struct Depth {
 
 // `rows` × panel_width products, all kept in registers until the last input column of the step. Only the `full` panel is
 // read and written without a look at its width.
-template <size_t rows, bool full>
-inline void multiply_tile(const Panel& panel, const float* x, size_t d_in, Depth depth, float* out,
+template <size_t rows, bool full, bool pairs>
+inline void multiply_tile(const Panel& panel, const float* x, size_t x_stride, Depth depth, float* out,
                           ptrdiff_t out_stride) {
     Vec totals[rows][panel_vectors];
     UNROLL for (size_t r = 0; r < rows; ++r) {
@@ -80,9 +110,10 @@ inline void multiply_tile(const Panel& panel, const float* x, size_t d_in, Depth
             weights[v] = load_part<full>(w + v * lanes, full ? lanes : columns_in(panel.width, v));
         }
         UNROLL for (size_t r = 0; r < rows; ++r) {
-            const Vec factor = broadcast(x[r * d_in + k]);
+            const Vec factor = broadcast(x[r * x_stride + k]);
             UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
-                totals[r][v] = multiply_add(factor, weights[v], totals[r][v]);
+                totals[r][v] = pairs ? multiply_add_pairs(factor, weights[v], totals[r][v])
+                                     : multiply_add(factor, weights[v], totals[r][v]);
             }
         }
     }
@@ -122,27 +153,37 @@ struct Ahead {
 // Lines asked for with every tile: enough for the next block of rows to have come when this one is done.
 constexpr size_t lines_per_tile = 16;
 
-template <bool full>
-inline void multiply_rows(const Panel& panel, const float* x, size_t n, size_t d_in, Depth depth, float* out,
+template <bool full, bool pairs>
+inline void multiply_rows(const Panel& panel, const float* x, size_t n, size_t x_stride, Depth depth, float* out,
                           ptrdiff_t out_stride, Ahead& next_rows) {
     size_t i = 0;
     for (; i + tile_rows <= n; i += tile_rows) {
         next_rows.fetch(lines_per_tile);
-        multiply_tile<tile_rows, full>(panel, x + i * d_in, d_in, depth, out, out_stride);
+        multiply_tile<tile_rows, full, pairs>(panel, x + i * x_stride, x_stride, depth, out, out_stride);
         out += static_cast<ptrdiff_t>(tile_rows) * out_stride;
     }
-    for (; i < n; ++i, out += out_stride) multiply_tile<1, full>(panel, x + i * d_in, d_in, depth, out, out_stride);
+    for (; i < n; ++i, out += out_stride) {
+        multiply_tile<1, full, pairs>(panel, x + i * x_stride, x_stride, depth, out, out_stride);
+    }
 }
 
-template <typename In>
-inline void center_row(const In* x, const float* center, size_t d, float* out) {
-    size_t i = 0;
-    for (; i < d; i += lanes) {
+template <typename In, typename Out>
+inline void center_row(const In* x, const float* center, size_t d, Out* out) {
+    for (size_t i = 0; i < d; i += lanes) {
         const size_t count = d - i < lanes ? d - i : lanes;
         Vec value = load_first(x + i, count);
         if (center) value = subtract(value, load_first(center + i, count));
         store_first(out + i, value, count);
     }
+}
+
+// A row as the tiles take it: floats, or pairs of bfloat16, which is what bfloat16 one after the other are.
+template <typename In>
+inline void prepare_row(const Projection& p, const In* x, float* out) {
+    if (!p.pairs) return center_row(x, p.center, p.d_in, out);
+    Bfloat* narrow = reinterpret_cast<Bfloat*>(out);
+    if (p.d_in % 2 != 0) narrow[p.d_in].bits = 0;
+    center_row(x, p.center, p.d_in, narrow);
 }
 
 inline void add_offset(const float* offset, size_t d, float* row) {
@@ -177,35 +218,67 @@ inline void finish_rows(const Projection& p, float* rows, size_t n, size_t begin
     }
 }
 
-// A single row against the first row_vectors · lanes columns from `w` on, where the matrix lies: as many columns at a time as
-// there are registers, since the matrix is read once, and best in long runs.
-inline void multiply_row(const float* w, ptrdiff_t stride, const float* x, size_t d_in, float* out) {
-    Vec totals[row_vectors];
-    for (size_t v = 0; v < row_vectors; ++v) totals[v] = zero();
+// A single row against vectors · lanes columns from `w` on, where the matrix lies.
+template <size_t vectors, typename Weight>
+inline void multiply_row(const Weight* w, ptrdiff_t stride, const float* x, size_t d_in, float* out) {
+    Vec totals[vectors];
+    UNROLL for (size_t v = 0; v < vectors; ++v) totals[v] = zero();
     for (size_t k = 0; k < d_in; ++k, w += stride) {
         const Vec factor = broadcast(x[k]);
-        for (size_t v = 0; v < row_vectors; ++v) totals[v] = multiply_add(factor, load(w + v * lanes), totals[v]);
+        UNROLL for (size_t v = 0; v < vectors; ++v) {
+            totals[v] = multiply_add(factor, load(w + v * lanes), totals[v]);
+        }
     }
-    for (size_t v = 0; v < row_vectors; ++v) store(out + v * lanes, totals[v]);
+    UNROLL for (size_t v = 0; v < vectors; ++v) store(out + v * lanes, totals[v]);
 }
 
-inline void multiply_block(const Projection& p, const float* x, size_t n, float* out, Ahead& next_rows) {
-    constexpr size_t row_width = row_vectors * lanes;
-    const auto stride = static_cast<ptrdiff_t>(p.d_out);
+// As many columns at a time as there are registers, since the matrix is read once, and best in long runs.
+template <typename Weight>
+inline void multiply_one(const Projection& p, const float* x, float* out) {
+    const Weight* w = static_cast<const Weight*>(p.matrix);
     size_t column = 0;
-    if (n == 1 && !p.packed) {
-        for (; column + row_width <= p.d_out; column += row_width) {
-            multiply_row(p.matrix + column, p.matrix_stride, x, p.d_in, out + column);
-        }
+    for (; column + row_vectors * lanes <= p.d_out; column += row_vectors * lanes) {
+        multiply_row<row_vectors>(w + column, p.matrix_stride, x, p.d_in, out + column);
     }
-    for (; column < p.d_out; column += panel_width) {
+    for (; column + panel_width <= p.d_out; column += panel_width) {
+        multiply_row<panel_vectors>(w + column, p.matrix_stride, x, p.d_in, out + column);
+    }
+    for (; column < p.d_out; column += lanes) {
+        const size_t count = p.d_out - column < lanes ? p.d_out - column : lanes;
+        Vec total = zero();
+        for (size_t k = 0; k < p.d_in; ++k) total = multiply_add(broadcast(x[k]), weights_at<Weight>(p, k, column), total);
+        store_first(out + column, total, count);
+    }
+}
+
+inline void multiply_one(const Projection& p, const float* x, float* out) {
+    switch (p.matrix_element) {
+        case Element::float16:
+            return multiply_one<Half>(p, x, out);
+        case Element::bfloat16:
+            return multiply_one<Bfloat>(p, x, out);
+        default:
+            return multiply_one<float>(p, x, out);
+    }
+}
+
+template <bool pairs>
+inline void multiply_block(const Projection& p, const float* x, size_t n, float* out, Ahead& next_rows) {
+    const size_t all = depth_of(p);
+    for (size_t column = 0; column < p.d_out; column += panel_width) {
         const Panel panel = panel_at(p, column);
-        const auto multiply = panel.width == panel_width ? multiply_rows<true> : multiply_rows<false>;
-        for (size_t k = 0; k < p.d_in || k == 0; k += depth_step) {
-            const Depth depth = {k, k + depth_step < p.d_in ? k + depth_step : p.d_in};
-            multiply(panel, x, n, p.d_in, depth, out + column, stride, next_rows);
+        const auto multiply = panel.width == panel_width ? multiply_rows<true, pairs> : multiply_rows<false, pairs>;
+        for (size_t k = 0; k < all || k == 0; k += depth_step) {
+            const Depth depth = {k, k + depth_step < all ? k + depth_step : all};
+            multiply(panel, x, n, all, depth, out + column, static_cast<ptrdiff_t>(p.d_out), next_rows);
         }
     }
+}
+
+inline void multiply(const Projection& p, const float* x, size_t n, float* out, Ahead& next_rows) {
+    if (n == 1 && !p.packed) return multiply_one(p, x, out);
+    if (p.pairs) return multiply_block<true>(p, x, n, out, next_rows);
+    multiply_block<false>(p, x, n, out, next_rows);
 }
 
 template <typename In>
@@ -217,11 +290,11 @@ BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, 
     BadRows bad = {0, n};
     for (size_t begin = 0; begin < n; begin += block) {
         const size_t rows = n - begin < block ? n - begin : block;
-        for (size_t i = 0; i < rows; ++i, x += stride) center_row(x, p.center, p.d_in, scratch + i * p.d_in);
+        for (size_t i = 0; i < rows; ++i, x += stride) prepare_row(p, x, scratch + i * depth_of(p));
         const size_t after = n - begin - rows;
         Ahead next_rows = {reinterpret_cast<const char*>(x), stride * static_cast<ptrdiff_t>(sizeof(In)),
                            after < block ? after : block, p.d_in * sizeof(In), 0};
-        multiply_block(p, scratch, rows, mapped, next_rows);
+        multiply(p, scratch, rows, mapped, next_rows);
         switch (out_element) {
             case Element::float16:
                 finish_rows<Half>(p, mapped, rows, begin, out, out_stride, past_caches, bad);

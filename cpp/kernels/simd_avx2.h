@@ -55,11 +55,16 @@ inline __m128i bits_of(Vec value, const Half*) { return _mm256_cvtps_ph(value, _
 inline __m128i to_16_bits(__m256i whole) {
     return _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
 }
-inline __m128i bits_of(Vec value, const Bfloat*) {
+// What is below the upper half is unspecified.
+inline __m256i rounded_to_upper_half(Vec value) {
     const __m256i bits = _mm256_castps_si256(value);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
-    return to_16_bits(_mm256_srli_epi32(rounded, 16));
+    const __m256 nan = _mm256_cmp_ps(value, value, _CMP_UNORD_Q);
+    return _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc00000), _mm256_castps_si256(nan));
+}
+inline __m128i bits_of(Vec value, const Bfloat*) {
+    return to_16_bits(_mm256_srli_epi32(rounded_to_upper_half(value), 16));
 }
 inline __m128i bits_of(Vec value, const int8_t*) {
     const __m256i whole = _mm256_cvtps_epi32(value);
@@ -91,6 +96,16 @@ inline void stream_end() { _mm_sfence(); }
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec subtract(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+// Lanes that hold two bfloat16 each.
+inline Vec pair(Vec low, Vec high) {
+    const __m256i lower = _mm256_srli_epi32(rounded_to_upper_half(low), 16);
+    return _mm256_castsi256_ps(_mm256_blend_epi16(lower, rounded_to_upper_half(high), 0xaa));
+}
+inline Vec multiply_add_pairs(Vec a, Vec b, Vec c) {
+    const auto low = [](Vec v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 16)); };
+    const auto high = [](Vec v) { return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(-65536))); };
+    return _mm256_fmadd_ps(high(a), high(b), _mm256_fmadd_ps(low(a), low(b), c));
+}
 inline float sum(Vec value) {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps(value, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));

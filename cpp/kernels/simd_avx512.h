@@ -45,11 +45,16 @@ inline Vec load_first(const int8_t* p, size_t count) { return from_int8(_mm_mask
 // The value in the bits of a narrower element, to nearest, ties to even; for int8 it must be within its range.
 inline __m512 bits_of(Vec value, const float*) { return value; }
 inline __m256i bits_of(Vec value, const Half*) { return _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT); }
-inline __m256i bits_of(Vec value, const Bfloat*) {
+// What is below the upper half is unspecified.
+inline __m512i rounded_to_upper_half(Vec value) {
     const __m512i bits = _mm512_castps_si512(value);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+    const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+    return _mm512_mask_blend_epi32(nan, rounded, _mm512_set1_epi32(0x7fc00000));
+}
+inline __m256i bits_of(Vec value, const Bfloat*) {
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded_to_upper_half(value), 16));
 }
 inline __m128i bits_of(Vec value, const int8_t*) { return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value)); }
 
@@ -80,6 +85,20 @@ inline void stream_end() { _mm_sfence(); }
 inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec subtract(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+// Lanes that hold two bfloat16 each.
+inline Vec pair(Vec low, Vec high) {
+    const __m512i lower = _mm512_srli_epi32(rounded_to_upper_half(low), 16);
+    return _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xaaaaaaaa, lower, rounded_to_upper_half(high)));
+}
+inline Vec multiply_add_pairs(Vec a, Vec b, Vec c) {
+#ifdef __AVX512BF16__
+    return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+#else
+    const auto low = [](Vec v) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16)); };
+    const auto high = [](Vec v) { return _mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaaaaaa, _mm512_castps_si512(v))); };
+    return _mm512_fmadd_ps(high(a), high(b), _mm512_fmadd_ps(low(a), low(b), c));
+#endif
+}
 inline float sum(Vec value) {
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(value), _mm512_extractf32x8_ps(value, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -63,8 +63,9 @@ inline uint16_t float_to_half(float value) {
 
 inline Vec zero() { return 0.0f; }
 inline Vec broadcast(float value) { return value; }
-// To nearest, ties to even; not for NaN.
+// To nearest, ties to even.
 inline uint16_t float_to_bfloat(float value) {
+    if (value != value) return 0x7fc0u;
     const uint32_t bits = to_bits(value);
     return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
@@ -93,6 +94,15 @@ inline void stream_end() {}
 inline Vec add(Vec a, Vec b) { return a + b; }
 inline Vec subtract(Vec a, Vec b) { return a - b; }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
+// Lanes that hold two bfloat16 each.
+inline Vec pair(Vec low, Vec high) {
+    return from_bits(static_cast<uint32_t>(float_to_bfloat(high)) << 16 | float_to_bfloat(low));
+}
+inline Vec multiply_add_pairs(Vec a, Vec b, Vec c) {
+    const auto low = [](Vec v) { return from_bits(to_bits(v) << 16); };
+    const auto high = [](Vec v) { return from_bits(to_bits(v) & 0xffff0000u); };
+    return high(a) * high(b) + (low(a) * low(b) + c);
+}
 inline float sum(Vec value) { return value; }
 
 inline Wide wide_zero() { return 0.0; }

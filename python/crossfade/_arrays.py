@@ -13,6 +13,7 @@ from crossfade.errors import InvalidInput
 # A dtype is a NumPy type, or the name of one that another library brings.
 Dtype = type[np.generic] | str
 # Those that stored rows may have.
+FLOATING = ("bfloat16", "float16", "float32")
 STORED = ("int8", "bfloat16", "float16", "float32")
 StoredRows = npt.NDArray[Any]
 

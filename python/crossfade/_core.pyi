@@ -17,13 +17,14 @@ def normalize(x: _Float32Array, out: npt.NDArray[Any], threads: SupportsIndex) -
 
 def project(
     x: npt.NDArray[Any],
-    matrix: _Float32Array,
+    matrix: npt.NDArray[Any],
     center: _Float32Array | None,
     offset: _Float32Array | None,
+    pairs: bool,
     unit: bool,
-    out: _Float32Array | None,
+    out: npt.NDArray[Any] | None,
     threads: SupportsIndex,
-) -> tuple[_Float32Array, int, int]:
+) -> tuple[npt.NDArray[Any], int, int]:
     """The result, the number of bad rows and the index of the first; their places are unspecified."""
 
 def rescore(

@@ -17,7 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 import crossfade._core as _core
-from crossfade._arrays import MAX_THREADS, STORED, StoredRows, count_of, matrix_of, output_of, rows_of, typed, vector_of
+from crossfade._arrays import (
+    FLOATING,
+    MAX_THREADS,
+    STORED,
+    StoredRows,
+    count_of,
+    matrix_of,
+    output_of,
+    rows_of,
+    typed,
+    vector_of,
+)
 from crossfade._covariance import CovarianceState, covariance
 from crossfade.errors import InvalidInput
 
@@ -39,7 +50,7 @@ PADDING_KEY = np.uint64(2**64 - 1)
 
 
 def instruction_set() -> str:
-    """The instruction set in use: "scalar", "avx2" or "avx512"."""
+    """The instruction set in use: "scalar", "avx2", "avx512" or "avx512bf16"."""
     return _core.instruction_set()
 
 
@@ -93,27 +104,30 @@ def normalize(
 
 def project(
     x: StoredRows,
-    matrix: Float32Array,
+    matrix: StoredRows,
     center: Float32Array | None = None,
     offset: Float32Array | None = None,
     *,
     normalize: bool = True,
     precision: str = "float32",
-    out: Float32Array | None = None,
+    out: StoredRows | None = None,
     threads: int = 1,
-) -> Float32Array:
+) -> StoredRows:
     """Map rows between two vector spaces: (x - center) @ matrix + offset, then unit rows.
 
     A row's result depends on the instruction set, but not on the other rows or the number of threads.
 
     Args:
         x: Rows `(n, d_in)` or one row `(d_in,)`, float32, float16, bfloat16 or int8 (as the whole numbers they are).
-        matrix: `(d_in, d_out)`, float32.
+        matrix: `(d_in, d_out)`, float32, float16 or bfloat16. A single row takes about as long as the matrix takes
+            to be read: a narrower copy, kept beside the exact one, is answered sooner.
         center: `(d_in,)`, float32; None means zeros.
         offset: `(d_out,)`, float32; None means zeros.
         normalize: Whether the rows of the result are scaled to length one.
-        precision: "float32": products and sums in float32.
-        out: Where to write, `(n, d_out)` or `(d_out,)`, float32, apart from the inputs. None allocates it.
+        precision: "float32": products and sums in float32. "bfloat16": x - center and matrix rounded to bfloat16,
+            sums in float32; for many rows, about twice as fast where the processor multiplies bfloat16.
+        out: Where to write, `(n, d_out)` or `(d_out,)`, float32, float16 or bfloat16, apart from the inputs. None
+            allocates it, float32.
         threads: Most threads to use; the result doesn't depend on it.
 
     Returns:
@@ -127,10 +141,11 @@ def project(
         >>> project(np.array([2, 0], dtype=np.float32), np.eye(2, dtype=np.float32)[::-1].copy()).tolist()
         [0.0, 1.0]
     """
-    if precision != "float32":
-        raise InvalidInput(f"precision must be 'float32', got {precision!r}")
+    if precision not in ("float32", "bfloat16"):
+        raise InvalidInput(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
+    pairs = precision == "bfloat16"
     try:
-        result, bad, first = _core.project(x, matrix, center, offset, normalize, out, threads)
+        result, bad, first = _core.project(x, matrix, center, offset, pairs, normalize, out, threads)
     except ValueError as error:
         _explain_project(x, matrix, center, offset, out, threads)
         raise InvalidInput(str(error)) from error
@@ -146,7 +161,7 @@ def project(
 def _explain_project(x: Any, matrix: Any, center: Any, offset: Any, out: Any, threads: Any) -> None:
     """Raises InvalidInput for what the compiled module has refused."""
     columns = rows_of(x, "x", *STORED).shape[1]
-    d_in, d_out = matrix_of(matrix, "matrix", np.float32).shape
+    d_in, d_out = matrix_of(matrix, "matrix", *FLOATING).shape
     if columns != d_in:
         raise InvalidInput(
             f"matrix must have a row for each of the {columns} columns of x, got the shape {matrix.shape}; "
@@ -155,7 +170,8 @@ def _explain_project(x: Any, matrix: Any, center: Any, offset: Any, out: Any, th
     for vector, name, size in ((center, "center", d_in), (offset, "offset", d_out)):
         if vector is not None:
             vector_of(vector, name, np.float32, size)
-    output_of(out, (*x.shape[:-1], d_out), np.float32, x, matrix, center, offset)
+    dtype = np.float32 if out is None else typed(out, "out", *FLOATING).dtype.type
+    output_of(out, (*x.shape[:-1], d_out), dtype, x, matrix, center, offset)
     count_of(threads, "threads", MAX_THREADS)
 
 
