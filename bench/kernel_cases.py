@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import faiss
 import numkong
 import numpy as np
+from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from bench.machine import in_threads
@@ -59,13 +62,14 @@ def cases(threads: int, quick: bool) -> Iterator[Case]:
         yield from project_cases(n, d, threads)
     if threads == 1:
         for d in DIMS:
-            yield query_case(d)
+            yield from query_cases(d)
         yield merge_case()
     for lists in (2, 4, 16):
         yield merge_batch_case(1_000 if quick else 10_000, lists, threads)
     for d in DIMS[:2]:
         yield rescore_case(100_000 if quick else 1_000_000, d, threads)
     yield from covariance_cases(n, 768, threads)
+    yield from streamed_cases(10 * n, 768, threads)
 
 
 def normalize_cases(n: int, d: int, threads: int) -> Iterator[Case]:
@@ -133,31 +137,48 @@ def normalize_cases(n: int, d: int, threads: int) -> Iterator[Case]:
 
 def _narrow_kinds() -> Iterator[tuple[str, Any, int, Callable[[Array], Array]]]:
     yield "float16", np.float16, 16, lambda unit: unit.astype(np.float16)
+    yield "bfloat16", bfloat16, 16, lambda unit: unit.astype(bfloat16)
+    yield "int8", np.int8, 8, lambda unit: np.rint(unit * 127).astype(np.int8)
 
 
 def project_cases(n: int, d: int, threads: int) -> Iterator[Case]:
     x, matrix, out, other = _rows(1, n, d), _rotation(d), np.empty((n, d), np.float32), np.empty((n, d), np.float32)
-    asked = {384: 1.25, 768: 1.15, 1536: 1.08}[d]
-
-    def exact() -> Array:
-        return kernels.project(x, matrix, out=out, threads=threads)
+    packed = numkong.dots_pack(matrix.T.astype(bfloat16, order="C"), dtype="bf16")
+    parts = [slice(n * i // threads, n * (i + 1) // threads) for i in range(threads)]
 
     def by_numpy() -> Array:
         np.matmul(x, matrix, out=other)
         return np.divide(other, np.linalg.norm(other, axis=1, keepdims=True), out=other)
 
+    def by_numkong() -> None:
+        in_threads([lambda part=part: numkong.dots_packed(numkong.astype(x[part], "bf16"), packed) for part in parts])
+
+    work = {"bytes_moved": 8.0 * n * d, "operations": 2.0 * n * d * d + 3.0 * n * d}
     yield Case(
         "project, float32",
         f"{n:,} × {d}",
-        {"crossfade": exact, "numpy": by_numpy},
-        {"numpy": asked},
-        8.0 * n * d,
-        2.0 * n * d * d + 3.0 * n * d,
-        "float32",
+        {"crossfade": lambda: kernels.project(x, matrix, out=out, threads=threads), "numpy": by_numpy},
+        {"numpy": {384: 1.25, 768: 1.15, 1536: 1.08}[d]},
+        ceiling="float32",
+        **work,
+    )
+    # NumKong's rows are cast in its time, since ours are; they are not scaled to length one, as ours are.
+    yield Case(
+        "project, bfloat16",
+        f"{n:,} × {d}",
+        {
+            "crossfade": lambda: kernels.project(x, matrix, out=out, precision="bfloat16", threads=threads),
+            "numpy": by_numpy,
+            "numkong": by_numkong,
+        },
+        {"numpy": 5, "numkong": 1},
+        ceiling="bfloat16",
+        tolerance=1e-2,
+        **work,
     )
 
 
-def query_case(d: int) -> Case:
+def query_cases(d: int) -> Iterator[Case]:
     query, matrix = _rows(2, 1, d)[0], _rotation(d)
     center, offset = 0.1 * _rows(3, 1, d)[0], 0.1 * _rows(4, 1, d)[0]
 
@@ -165,15 +186,21 @@ def query_case(d: int) -> Case:
         mapped = (query - center) @ matrix + offset
         return mapped / np.linalg.norm(mapped)
 
-    return Case(
-        "project one query",
-        f"1 × {d}",
-        {"crossfade": lambda: kernels.project(query, matrix, center, offset), "numpy": by_numpy},
-        {384: {"numpy": 2.5}, 768: {"numpy": 4.0}}.get(d, {}),
-        4.0 * d * d,
-        2.0 * d * d,
-        None,
-    )
+    for name, weights in (("float32", matrix), ("float16 matrix", matrix.astype(np.float16))):
+
+        def ours(weights: Array = weights) -> Array:
+            return kernels.project(query, weights, center, offset)
+
+        yield Case(
+            f"project one query, {name}",
+            f"1 × {d}",
+            {"crossfade": ours, "numpy": by_numpy},
+            {384: {"numpy": 2.5}, 768: {"numpy": 4.0}}.get(d, {}),
+            float(weights.itemsize) * d * d,
+            2.0 * d * d,
+            None,
+            tolerance=1e-3,
+        )
 
 
 def merge_case() -> Case:
@@ -268,6 +295,33 @@ def covariance_cases(n: int, d: int, threads: int) -> Iterator[Case]:
             (1.0 if right is None else 2.0) * n * d * d,
             "float32",
         )
+
+
+def streamed_cases(n: int, d: int, threads: int) -> Iterator[Case]:
+    """From a memory-mapped file to another, beside a copy of the same bytes between the same files."""
+    matrix = _rotation(d)
+    for dtype in (np.float32, np.float16):
+        with tempfile.TemporaryDirectory() as folder:
+            x, out = (np.memmap(Path(folder) / name, dtype, "w+", shape=(n, d)) for name in ("x", "out"))
+            for begin in range(0, n, 10_000):
+                x[begin : begin + 10_000] = _rows(begin, 10_000, d)
+            parts = list(zip(np.array_split(out, threads), np.array_split(x, threads), strict=True))
+
+            def ours(x: Array = x, out: Array = out) -> None:
+                kernels.project(x, matrix, out=out, threads=threads)
+
+            def copy(parts: list[tuple[Array, Array]] = parts) -> None:
+                in_threads([lambda pair=pair: np.copyto(*pair) for pair in parts])
+
+            yield Case(
+                f"project, streamed {np.dtype(dtype).name} files",
+                f"{n:,} × {d}",
+                {"crossfade": ours, "copy": copy},
+                {},
+                2.0 * x.nbytes,
+                2.0 * n * d * d,
+                "float32",
+            )
 
 
 def _ignore(result: object) -> None:

@@ -21,6 +21,8 @@ from typing import Any
 
 # Settings that would choose other kernels in numpy's OpenBLAS than those it takes by itself.
 HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+# Seconds in which the threads of OpenBLAS and OpenMP stop spinning on the cores that the next contender needs.
+IDLE = 0.05
 SHORTEST = 300e-6  # seconds; shorter calls are timed several at once
 
 
@@ -68,13 +70,17 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
 
 def run(case: Any, threads: int, ceilings: dict[str, float], budget: float) -> dict[str, Any]:
     """One case: results compared, contenders timed in turns for about `budget` seconds and at least five rounds."""
+    anonymous = anonymous_bytes()
     compare(case)
     often = {name: repeats(call) for name, call in case.contenders.items()}
     seconds: dict[str, list[float]] = {name: [] for name in case.contenders}
     began = time.perf_counter()
     while len(seconds["crossfade"]) < 5 or time.perf_counter() - began < budget:
         for name, call in case.contenders.items():
+            if threads > 1:
+                time.sleep(IDLE)
             seconds[name].append(timed(call, often[name]))
+    grown = anonymous_bytes() - anonymous
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     ours = medians["crossfade"]
     rate = case.bytes_moved if case.ceiling == "copy" else case.operations
@@ -91,6 +97,7 @@ def run(case: Any, threads: int, ceilings: dict[str, float], budget: float) -> d
         "bytes": case.bytes_moved,
         "operations": case.operations,
         "ceiling": case.ceiling,
+        "anonymous_growth": grown,
         "of_ceiling": rate / ours / ceilings[case.ceiling] if case.ceiling else None,
     }
 
@@ -106,6 +113,12 @@ def compare(case: Any) -> None:
             worst = np.abs(np.asarray(result, np.float64) - expected).max(initial=0.0)
             if not worst <= case.tolerance:
                 raise SystemExit(f"{case.kernel}, {case.size}: {name} and crossfade differ by {worst:g}")
+
+
+def anonymous_bytes() -> int:
+    """Memory of this process that no file stands behind."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(text.split()[1]) for text in lines if text.startswith("RssAnon"))
 
 
 def repeats(call: Callable[[], object]) -> int:

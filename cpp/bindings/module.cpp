@@ -98,7 +98,7 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
             bad.add(kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.at(begin), out.stride,
                                                  static_cast<Element>(out.dtype), past_caches, scratch.get()),
                     begin);
-        });
+        }, project_block_rows(x.d, map.d));
     });
     return {result, bad.total().count, bad.total().first};
 }
@@ -196,7 +196,7 @@ std::tuple<py::array, py::array, py::array> comoment(const py::object& x_array, 
             std::vector<std::size_t> ours;
             for (std::size_t i = begin; i < end; ++i) ours.push_back(evenly(i, panels));
             kernels.add_products(x, y, n, ours.data(), ours.size(), upper, out, scratch.get());
-        });
+        }, (panels + threads - 1) / threads);
     });
     return {sums_x, sums_y, products};
 }

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <fstream>
 #include <future>
@@ -38,21 +39,30 @@ inline std::size_t usable_cores() {
     return std::max<std::size_t>(1, std::min(cores, granted_cores()));
 }
 
-// Calls function(begin, end) on consecutive ranges that cover 0 … n, at most `threads` at the same time and no more than there
-// are cores, the last one on the calling thread. An exception of any call arrives here after all have ended.
-template <typename Function>
-void for_ranges(std::size_t n, double work_per_row, std::size_t threads, const Function& function) {
-    const double useful = static_cast<double>(n) * work_per_row / work_per_thread;
-    std::size_t parts = std::min(threads, n);
-    if (useful < static_cast<double>(parts)) parts = static_cast<std::size_t>(useful);
-    if (parts > 1) parts = std::min(parts, usable_cores());
-    parts = std::max<std::size_t>(parts, 1);
+// Pieces for each thread: where one is slowed down by others' work, the rest take what it leaves.
+constexpr std::size_t pieces_per_thread = 16;
 
+// Calls function(begin, end) on ranges that cover 0 … n, each but the last a multiple of `step` long, at most `threads` at the
+// same time and no more than there are cores, on the calling thread too. An exception of any call arrives here after all have
+// ended.
+template <typename Function>
+void for_ranges(std::size_t n, double work_per_row, std::size_t threads, const Function& function, std::size_t step = 1) {
+    const double useful = static_cast<double>(n) * work_per_row / work_per_thread;
+    if (useful < static_cast<double>(threads)) threads = static_cast<std::size_t>(useful);
+    if (threads > 1) threads = std::min(threads, usable_cores());
+    if (threads <= 1) return function(std::size_t{0}, n);
+
+    const std::size_t steps = (n + step - 1) / step;
+    const std::size_t pieces = std::min(steps, threads * pieces_per_thread);
+    std::atomic<std::size_t> next = 0;
+    const auto work = [&] {
+        for (std::size_t i = next++; i < pieces; i = next++) {
+            function(std::min(n, steps * i / pieces * step), std::min(n, steps * (i + 1) / pieces * step));
+        }
+    };
     std::vector<std::future<void>> others;  // their destructors wait
-    for (std::size_t i = 0; i + 1 < parts; ++i) {
-        others.push_back(std::async(std::launch::async, function, n * i / parts, n * (i + 1) / parts));
-    }
-    function(n * (parts - 1) / parts, n);
+    for (std::size_t i = 1; i < std::min(threads, pieces); ++i) others.push_back(std::async(std::launch::async, work));
+    work();
     for (auto& other : others) other.get();
 }
 
