@@ -13,7 +13,7 @@ namespace {
 constexpr size_t panel_width = panel_vectors * lanes;
 constexpr size_t tile_rows = 6;
 // Input columns at a time: with 64 output columns 32 KB of the matrix, which stay in the first-level cache for all rows.
-constexpr size_t depth_step = 192;
+constexpr size_t depth_step = 128;
 
 // Input columns, or pairs of them: what one multiply-add takes. Both have the size of a float.
 inline size_t depth_of(const Projection& p) { return p.pairs ? (p.d_in + 1) / 2 : p.d_in; }
@@ -93,7 +93,7 @@ struct Depth {
 // `rows` × panel_width products, all kept in registers until the last input column of the step. Only the `full` panel is
 // read and written without a look at its width.
 template <size_t rows, bool full, bool pairs>
-inline void multiply_tile(const Panel& panel, const float* x, size_t x_stride, Depth depth, float* out,
+inline void multiply_tile(const Panel& panel, const float* x, ptrdiff_t x_stride, Depth depth, float* out,
                           ptrdiff_t out_stride) {
     Vec totals[rows][panel_vectors];
     UNROLL for (size_t r = 0; r < rows; ++r) {
@@ -110,7 +110,7 @@ inline void multiply_tile(const Panel& panel, const float* x, size_t x_stride, D
             weights[v] = load_part<full>(w + v * lanes, full ? lanes : columns_in(panel.width, v));
         }
         UNROLL for (size_t r = 0; r < rows; ++r) {
-            const Vec factor = broadcast(x[r * x_stride + k]);
+            const Vec factor = broadcast(x[static_cast<ptrdiff_t>(r) * x_stride + static_cast<ptrdiff_t>(k)]);
             UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
                 totals[r][v] = pairs ? multiply_add_pairs(factor, weights[v], totals[r][v])
                                      : multiply_add(factor, weights[v], totals[r][v]);
@@ -154,16 +154,17 @@ struct Ahead {
 constexpr size_t lines_per_tile = 16;
 
 template <bool full, bool pairs>
-inline void multiply_rows(const Panel& panel, const float* x, size_t n, size_t x_stride, Depth depth, float* out,
+inline void multiply_rows(const Panel& panel, const float* x, ptrdiff_t x_stride, size_t n, Depth depth, float* out,
                           ptrdiff_t out_stride, Ahead& next_rows) {
+    const ptrdiff_t tile_stride = static_cast<ptrdiff_t>(tile_rows) * x_stride;
     size_t i = 0;
-    for (; i + tile_rows <= n; i += tile_rows) {
+    for (; i + tile_rows <= n; i += tile_rows, x += tile_stride) {
         next_rows.fetch(lines_per_tile);
-        multiply_tile<tile_rows, full, pairs>(panel, x + i * x_stride, x_stride, depth, out, out_stride);
+        multiply_tile<tile_rows, full, pairs>(panel, x, x_stride, depth, out, out_stride);
         out += static_cast<ptrdiff_t>(tile_rows) * out_stride;
     }
-    for (; i < n; ++i, out += out_stride) {
-        multiply_tile<1, full, pairs>(panel, x + i * x_stride, x_stride, depth, out, out_stride);
+    for (; i < n; ++i, x += x_stride, out += out_stride) {
+        multiply_tile<1, full, pairs>(panel, x, x_stride, depth, out, out_stride);
     }
 }
 
@@ -176,6 +177,14 @@ inline void center_row(const In* x, const float* center, size_t d, Out* out) {
         store_first(out + i, value, count);
     }
 }
+
+struct Operands {
+    const float* rows;
+    ptrdiff_t stride;
+};
+
+constexpr bool is_float(const float*) { return true; }
+constexpr bool is_float(const void*) { return false; }
 
 // A row as the tiles take it: floats, or pairs of bfloat16, which is what bfloat16 one after the other are.
 template <typename In>
@@ -263,22 +272,32 @@ inline void multiply_one(const Projection& p, const float* x, float* out) {
 }
 
 template <bool pairs>
-inline void multiply_block(const Projection& p, const float* x, size_t n, float* out, Ahead& next_rows) {
+inline void multiply_block(const Projection& p, const float* x, ptrdiff_t x_stride, size_t n, float* out,
+                           Ahead& next_rows) {
     const size_t all = depth_of(p);
     for (size_t column = 0; column < p.d_out; column += panel_width) {
         const Panel panel = panel_at(p, column);
         const auto multiply = panel.width == panel_width ? multiply_rows<true, pairs> : multiply_rows<false, pairs>;
         for (size_t k = 0; k < all || k == 0; k += depth_step) {
             const Depth depth = {k, k + depth_step < all ? k + depth_step : all};
-            multiply(panel, x, n, all, depth, out + column, static_cast<ptrdiff_t>(p.d_out), next_rows);
+            multiply(panel, x, x_stride, n, depth, out + column, static_cast<ptrdiff_t>(p.d_out), next_rows);
         }
     }
 }
 
-inline void multiply(const Projection& p, const float* x, size_t n, float* out, Ahead& next_rows) {
+inline void multiply(const Projection& p, const float* x, ptrdiff_t x_stride, size_t n, float* out, Ahead& next_rows) {
     if (n == 1 && !p.packed) return multiply_one(p, x, out);
-    if (p.pairs) return multiply_block<true>(p, x, n, out, next_rows);
-    multiply_block<false>(p, x, n, out, next_rows);
+    if (p.pairs) return multiply_block<true>(p, x, x_stride, n, out, next_rows);
+    multiply_block<false>(p, x, x_stride, n, out, next_rows);
+}
+
+// Rows of a block as the tiles take them: in the scratch memory, unless they are so already.
+template <typename In>
+inline Operands operands_of(const Projection& p, const In* x, ptrdiff_t stride, size_t n, float* scratch) {
+    if (is_float(x) && !p.center && !p.pairs) return {reinterpret_cast<const float*>(x), stride};
+    const size_t depth = depth_of(p);
+    for (size_t i = 0; i < n; ++i, x += stride) prepare_row(p, x, scratch + i * depth);
+    return {scratch, static_cast<ptrdiff_t>(depth)};
 }
 
 template <typename In>
@@ -290,11 +309,12 @@ BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, 
     BadRows bad = {0, n};
     for (size_t begin = 0; begin < n; begin += block) {
         const size_t rows = n - begin < block ? n - begin : block;
-        for (size_t i = 0; i < rows; ++i, x += stride) prepare_row(p, x, scratch + i * depth_of(p));
+        const Operands operands = operands_of(p, x, stride, rows, scratch);
+        x += static_cast<ptrdiff_t>(rows) * stride;
         const size_t after = n - begin - rows;
         Ahead next_rows = {reinterpret_cast<const char*>(x), stride * static_cast<ptrdiff_t>(sizeof(In)),
                            after < block ? after : block, p.d_in * sizeof(In), 0};
-        multiply(p, scratch, rows, mapped, next_rows);
+        multiply(p, operands.rows, operands.stride, rows, mapped, next_rows);
         switch (out_element) {
             case Element::float16:
                 finish_rows<Half>(p, mapped, rows, begin, out, out_stride, past_caches, bad);
