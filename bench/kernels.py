@@ -21,8 +21,8 @@ from typing import Any
 
 # Settings that would choose other kernels in numpy's OpenBLAS than those it takes by itself.
 HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-# Seconds in which the threads of OpenBLAS and OpenMP stop spinning on the cores that the next contender needs.
-IDLE = 0.05
+# Seconds after which the threads of OpenBLAS no longer spin on a core that the next contender needs.
+IDLE = 0.2
 SHORTEST = 300e-6  # seconds; shorter calls are timed several at once
 
 
@@ -34,9 +34,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--quick", action="store_true", help="smaller arrays, fewer rounds")
     parser.add_argument("--only", default="", help="only cases whose kernel has this word in its name")
+    parser.add_argument("--vectors", type=Path, help="folder of <model>.docs.npy and .queries.npy, for neighbours kept")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     report = measure(options.threads, options.quick, options.only)
+    if options.vectors:
+        report["neighbours"] = neighbours_kept(options.vectors)
+        say(json.dumps(report["neighbours"]))
     if options.json:
         options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
@@ -68,6 +72,33 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
     return report
 
 
+def neighbours_kept(folder: Path) -> dict[str, float]:
+    """Which share of the ten nearest documents a query keeps, by precision; a bridge maps one model's to the other's."""
+    import numpy as np
+
+    from crossfade import kernels
+    from crossfade.bridge import Bridge
+
+    old, new = sorted(folder.glob("*.docs.npy"))[:2]
+    rows = [np.load(path).astype(np.float32) for path in (old, new)]
+    queries = np.load(str(new).replace(".docs.", ".queries.")).astype(np.float32)
+    bridge = Bridge.fit(*rows)
+
+    def nearest(matrix: Any, precision: str) -> Any:
+        mapped = kernels.project(rows[0], matrix, bridge.center, bridge.offset, precision=precision)
+        return np.argsort(-(queries @ mapped.T), axis=1, kind="stable")[:, :10]
+
+    exact = nearest(bridge.matrix, "float32")
+    others = {
+        "bfloat16 arithmetic": nearest(bridge.matrix, "bfloat16"),
+        "float16 matrix": nearest(bridge.matrix.astype(np.float16), "float32"),
+    }
+    return {
+        name: float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, other, strict=True)]))
+        for name, other in others.items()
+    }
+
+
 def run(case: Any, threads: int, ceilings: dict[str, float], budget: float) -> dict[str, Any]:
     """One case: results compared, contenders timed in turns for about `budget` seconds and at least five rounds."""
     anonymous = anonymous_bytes()
@@ -79,6 +110,7 @@ def run(case: Any, threads: int, ceilings: dict[str, float], budget: float) -> d
         for name, call in case.contenders.items():
             if threads > 1:
                 time.sleep(IDLE)
+                call()
             seconds[name].append(timed(call, often[name]))
     grown = anonymous_bytes() - anonymous
     medians = {name: statistics.median(values) for name, values in seconds.items()}
