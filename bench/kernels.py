@@ -73,7 +73,7 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
 
 
 def neighbours_kept(folder: Path) -> dict[str, float]:
-    """Which share of the ten nearest documents a query keeps, by precision; a bridge maps one model's to the other's."""
+    """Share of a query's ten nearest documents that stays, by precision, when a bridge maps one model's to another's."""
     import numpy as np
 
     from crossfade import kernels

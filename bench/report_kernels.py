@@ -20,7 +20,7 @@ LIMITS = {
         "bytes as ours."
     ),
     "normalize, out=": "The copy of the same bytes is the limit: nothing can be written sooner than it is copied.",
-    "normalize to": "One pass reads four bytes and writes one or two: the limit is the conversion of double to the output.",
+    "normalize to": "One pass reads four bytes and writes one or two: the limit is the conversion to the result.",
     "project, float32": (
         "Multiply-adds: a loop of nothing else reaches about 250 GFLOP/s on a core of this kind, OpenBLAS 240 of them and "
         "ours as many. What is left to gain is NumPy's separate pass for the norms, the smaller the deeper the matrix."
