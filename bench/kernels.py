@@ -73,7 +73,7 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
 
 
 def neighbours_kept(folder: Path) -> dict[str, float]:
-    """Share of a query's ten nearest documents that stays, by precision, when a bridge maps one model's to another's."""
+    """Share of the ten nearest documents that a query keeps through a bridge of each precision, by pair of models."""
     import numpy as np
 
     from crossfade import kernels

@@ -22,15 +22,18 @@ LIMITS = {
     "normalize, out=": "The copy of the same bytes is the limit: nothing can be written sooner than it is copied.",
     "normalize to": "One pass reads four bytes and writes one or two: the limit is the conversion to the result.",
     "project, float32": (
-        "Multiply-adds: a loop of nothing else reaches about 250 GFLOP/s on a core of this kind, OpenBLAS 240 of them and "
+        "Multiply-adds: a loop of nothing else reaches about 250 GFLOP/s on a core of this kind, OpenBLAS "
+        "240 of them and "
         "ours as many. What is left to gain is NumPy's separate pass for the norms, the smaller the deeper the matrix."
     ),
     "project, bfloat16": (
-        "AVX512-BF16 doubles the multiply-adds of float32 and no more (460 GFLOP/s in a loop of nothing else); five times "
+        "AVX512-BF16 doubles the multiply-adds of float32 and no more (460 GFLOP/s in a loop of nothing "
+        "else); five times "
         "NumPy's float32 takes AMX. Three bfloat16 products for one nearly exact one would be slower here than float32."
     ),
     "project one query": (
-        "The matrix has to be read: 0.6 MB from the second-level cache at 384 dims, 2.4 MB from the third at 768, which gives "
+        "The matrix has to be read: 0.6 MB from the second-level cache at 384 dims, 2.4 MB from the third at "
+        "768, which gives "
         "about 100 GB/s to one core. A float16 matrix halves that; the call itself takes 0.6 µs."
     ),
     "merge_topk, batch": (
@@ -56,12 +59,14 @@ def page(report: dict[str, Any]) -> Iterator[str]:
     yield from (
         "# Performance of the kernels",
         "",
-        "Written by `python -m bench.report_kernels` from one run of `python -m bench.kernels --json FILE`; don't edit it.",
+        "Written by `python -m bench.report_kernels` from one run of `python -m bench.kernels --json FILE`; "
+        "don't edit it.",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, instruction set {machine['instruction_set']}, Linux "
         f"{machine['kernel']}, Python {machine['python']}, {versions}; commit {machine['commit']}.",
         "Contenders take turns, warm, with the same number of threads; times are medians. A ratio says how many times "
-        "faster than the peer crossfade is, in brackets what is asked of it on a machine with AMX. The last column is the "
+        "faster than the peer crossfade is, in brackets what is asked of it on a machine with AMX. The last "
+        "column is the "
         "share of the machine's own ceiling, measured in the same run:",
         "",
         "| threads | copy, GB/s | float32, GFLOP/s (NumPy) | bfloat16, GFLOP/s (NumKong) |",
