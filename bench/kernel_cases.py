@@ -77,8 +77,10 @@ def normalize_cases(n: int, d: int, threads: int) -> Iterator[Case]:
     size = f"{n:,} × {d}"
 
     def idiom() -> Array:
-        np.divide(x, np.linalg.norm(x, axis=1, keepdims=True), out=out)
-        return out
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    def idiom_out() -> Array:
+        return np.divide(x, np.linalg.norm(x, axis=1, keepdims=True), out=out)
 
     def apart() -> Array:
         return kernels.normalize(x, out, threads=threads)
@@ -90,7 +92,7 @@ def normalize_cases(n: int, d: int, threads: int) -> Iterator[Case]:
     yield Case(
         "normalize, out=",
         size,
-        {"crossfade": apart, "numpy": idiom, "copy": copy},
+        {"crossfade": apart, "numpy": idiom, "numpy, out=": idiom_out, "copy": copy},
         {"numpy": 6, "copy": 0.9},
         8.0 * n * d,
         3.0 * n * d,
@@ -108,7 +110,7 @@ def normalize_cases(n: int, d: int, threads: int) -> Iterator[Case]:
     yield Case(
         "normalize, in place",
         size,
-        {"crossfade": in_place, "numpy": idiom, "faiss": by_faiss},
+        {"crossfade": in_place, "numpy": idiom, "numpy, out=": idiom_out, "faiss": by_faiss},
         {"numpy": 6, "faiss": 1},
         8.0 * n * d,
         3.0 * n * d,

@@ -73,7 +73,7 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
 
 
 def neighbours_kept(folder: Path) -> dict[str, float]:
-    """Share of the ten nearest documents that a query keeps through a bridge of each precision, by pair of models."""
+    """Which share of its ten nearest documents a query keeps, by precision, when a bridge maps the documents."""
     import numpy as np
 
     from crossfade import kernels

@@ -16,31 +16,31 @@ from bench.kernels import cells
 # Kernel → what keeps it from a figure that was asked for.
 LIMITS = {
     "normalize, in place": (
-        "NumPy's idiom and ours both wait for memory here; the ratio is that of the bytes moved. faiss moves the same "
-        "bytes as ours."
+        "Memory: ours and faiss' read and write every byte once; NumPy's idiom is slower by the bytes it moves in "
+        "excess of that."
     ),
-    "normalize, out=": "The copy of the same bytes is the limit: nothing can be written sooner than it is copied.",
-    "normalize to": "One pass reads four bytes and writes one or two: the limit is the conversion to the result.",
+    "normalize, out=": (
+        "Memory: nothing can be written sooner than it is copied; NumPy's idiom is slower by the bytes it moves in "
+        "excess of that."
+    ),
+    "normalize to": "One pass reads four bytes and writes one or two: what limits it is the conversion of each value.",
     "project, float32": (
-        "Multiply-adds: a loop of nothing else reaches about 250 GFLOP/s on a core of this kind, OpenBLAS "
-        "240 of them and "
-        "ours as many. What is left to gain is NumPy's separate pass for the norms, the smaller the deeper the matrix."
+        "Multiply-adds: a loop of nothing else reaches about 250 GFLOP/s on a core like this, and OpenBLAS' product "
+        "240. What is left to gain is NumPy's separate pass for the norms, which weighs less the deeper the matrix."
     ),
     "project, bfloat16": (
-        "AVX512-BF16 doubles the multiply-adds of float32 and no more (460 GFLOP/s in a loop of nothing "
-        "else); five times "
-        "NumPy's float32 takes AMX. Three bfloat16 products for one nearly exact one would be slower here than float32."
+        "AVX512-BF16 doubles the multiply-adds of float32 and no more (460 GFLOP/s in a loop of nothing else): five "
+        "times NumPy's float32 takes AMX. Three bfloat16 products for a nearly exact one would be slower than float32."
     ),
     "project one query": (
-        "The matrix has to be read: 0.6 MB from the second-level cache at 384 dims, 2.4 MB from the third at "
-        "768, which gives "
-        "about 100 GB/s to one core. A float16 matrix halves that; the call itself takes 0.6 µs."
+        "The matrix has to be read: 0.6 MB from the second-level cache at 384 dims, 2.4 MB from the third at 768, "
+        "which gives about 100 GB/s to one core. A float16 matrix halves that; the call itself takes 0.6 µs."
     ),
     "merge_topk, batch": (
-        "Two candidates out of three are new and one is not, and which of the lists is next can't be foretold: "
-        "some 8 ns for each candidate taken, with its look-up among those written already, which faiss does without."
+        "Which list is next can't be foretold, nor whether a key is written already: some 8 ns for each candidate "
+        "taken. faiss looks for no keys that come twice."
     ),
-    "rescore": "200 rows at random addresses: the latency of memory, hidden as far as prefetching goes.",
+    "rescore": "200 rows at random addresses: the latency of memory, hidden as far as asking ahead goes.",
 }
 
 
@@ -59,15 +59,13 @@ def page(report: dict[str, Any]) -> Iterator[str]:
     yield from (
         "# Performance of the kernels",
         "",
-        "Written by `python -m bench.report_kernels` from one run of `python -m bench.kernels --json FILE`; "
-        "don't edit it.",
+        "Written by `python -m bench.report_kernels` from one run of `python -m bench.kernels --json FILE`.",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, instruction set {machine['instruction_set']}, Linux "
         f"{machine['kernel']}, Python {machine['python']}, {versions}; commit {machine['commit']}.",
         "Contenders take turns, warm, with the same number of threads; times are medians. A ratio says how many times "
-        "faster than the peer crossfade is, in brackets what is asked of it on a machine with AMX. The last "
-        "column is the "
-        "share of the machine's own ceiling, measured in the same run:",
+        "faster than the peer crossfade is, in brackets what is asked of it on a machine with AMX. The last column is "
+        "the share of the machine's own ceiling, measured in the same run:",
         "",
         "| threads | copy, GB/s | float32, GFLOP/s (NumPy) | bfloat16, GFLOP/s (NumKong) |",
         "|---|---|---|---|",

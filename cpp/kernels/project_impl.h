@@ -209,11 +209,7 @@ inline bool finish_row(const Projection& p, float* row, Out* out, bool past_cach
     const double squares = sum_of_squares(row, p.d_out);
     const bool finite = squares < __builtin_huge_val();
     const double factor = p.unit ? reciprocal_norm(squares) : 1.0;
-    if (past_caches) {
-        stream_row(row, p.d_out, factor, out);
-    } else {
-        scale_row(row, p.d_out, factor, out);
-    }
+    scale_row(row, p.d_out, factor, out, past_caches);
     return finite && factor != 0.0;
 }
 

@@ -7,6 +7,9 @@
 
 #include "elements.h"
 
+// multiply_add rounds once.
+#define CROSSFADE_FUSED
+
 namespace crossfade {
 namespace {
 
@@ -95,6 +98,7 @@ inline void stream_end() { _mm_sfence(); }
 
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec subtract(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+inline Vec multiply(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 // Lanes that hold two bfloat16 each.
 inline Vec pair(Vec low, Vec high) {
