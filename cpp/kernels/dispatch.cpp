@@ -35,6 +35,9 @@ constexpr Level levels[] = {
     {&kernels_avx512, has_avx512},
     {&kernels_avx512bf16, has_avx512bf16},
 #endif
+#ifdef CROSSFADE_ARM64
+    {&kernels_neon, always},  // every AArch64 processor has it
+#endif
 };
 
 // Null until the first use.

@@ -32,6 +32,7 @@ extern const Kernels kernels_scalar;
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512;
 extern const Kernels kernels_avx512bf16;
+extern const Kernels kernels_neon;
 
 // The i-th table this machine can run, slowest first; null from the end of the list on.
 const Kernels* available_kernels(size_t i) noexcept;
