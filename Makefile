@@ -7,11 +7,12 @@ NATIVE := $(shell find cpp models -type f) CMakeLists.txt pyproject.toml
 
 CROSS  := aarch64-linux-gnu-g++
 QEMU   := qemu-aarch64 -cpu cortex-a53
+SAN    := build/sanitize
 
 # $(call need,a program,the Debian package that brings it)
 need = @command -v $(1) >/dev/null || { echo "make $@ needs $(1); on Debian: apt-get install $(2)"; exit 1; }
 
-.PHONY: demo test lint neon clean
+.PHONY: demo test lint neon sanitize sanitize-cpp sanitize-python clean
 demo: $(STAMP)
 	@$(BIN)/crossfade demo
 
@@ -30,6 +31,31 @@ neon:
 	    -DCMAKE_EXE_LINKER_FLAGS=-static -DCROSSFADE_PYTHON=OFF -DCROSSFADE_TESTS=ON -DCROSSFADE_WERROR=ON
 	cmake --build build/neon --parallel
 	$(QEMU) build/neon/kernels_test scalar neon
+
+# Memory errors and undefined behaviour end these at once.
+sanitize: sanitize-cpp sanitize-python
+sanitize-cpp sanitize-python: export CXXFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g
+
+sanitize-cpp:
+	$(call need,cmake,cmake)
+	cmake -S . -B $(SAN)/cpp -DCROSSFADE_PYTHON=OFF -DCROSSFADE_TESTS=ON
+	cmake --build $(SAN)/cpp --parallel
+	$(SAN)/cpp/kernels_test
+
+# The kernels' Python tests, at every level. Python itself has no sanitizer in it: its library is loaded first, and that of C++
+# with it, for the exceptions. What the interpreter keeps until its end would count as leaks.
+SANITIZED = ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)"
+sanitize-python:
+	test -d $(SAN)/venv || $(PYTHON) -m venv $(SAN)/venv
+	$(SAN)/venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(SAN)/venv/bin/python -m pip install --quiet numpy blake3 pytest hypothesis ml-dtypes
+	$(SAN)/venv/bin/python -m pip install --quiet --no-deps --force-reinstall . \
+	    --config-settings=build-dir=$(SAN)/python --config-settings=cmake.build-type=RelWithDebInfo
+	set -e; export $(SANITIZED); \
+	levels=$$($(SAN)/venv/bin/python -c "from crossfade import _core; print(*_core.instruction_sets())"); \
+	for level in $$levels; do \
+	    CROSSFADE_SIMD=$$level $(SAN)/venv/bin/python -m pytest --noconftest tests/test_kernels.py; \
+	done
 
 $(STAMP): $(NATIVE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "crossfade needs Python 3.11 or newer; say make PYTHON=python3.12")'

@@ -76,15 +76,15 @@ inline std::vector<float> four_squares(int total) {
     return {};
 }
 
-// Rows of a length that is a power of two, whose first element lies exactly between two narrower ones.
+// Rows of a length by which it is exact to divide, whose first element then lies exactly between two narrower ones.
 template <typename T>
-void test_normalize_ties(const Kernels& kernels, int first, int step, int end) {
+void test_normalize_ties(const Kernels& kernels, int norm, int first, int step, int end) {
     for (int value = first; value < end; value += step) {
-        std::vector<float> row = four_squares((1 << 24) - value * value);
+        std::vector<float> row = four_squares(norm * norm - value * value);
         row.insert(row.begin(), static_cast<float>(-value));
         Guarded<T> out(row.size());
         kernels.normalize[kind_of<T>()](row.data(), 0, 1, row.size(), out.data(), 0, false);
-        const double exact = -value * unit(out.data()) / (1 << 12);
+        const double exact = -value * unit(out.data()) / norm;
         check(value_of(out[0]) == rounded<T>(exact), "normalize rounds ties to even (kind %zu, %d)", kind_of<T>(), value);
     }
 }
@@ -128,9 +128,9 @@ inline void test_normalize(const Kernels& kernels) {
     test_normalize_of_kind<Half>(kernels);
     test_normalize_of_kind<Bfloat>(kernels);
     test_normalize_of_kind<std::int8_t>(kernels);
-    test_normalize_ties<Half>(kernels, 2049, 62, 4096);
-    test_normalize_ties<Bfloat>(kernels, 257, 2, 512);
-    test_normalize_ties<std::int8_t>(kernels, 2048, 1, 2049);
+    test_normalize_ties<Half>(kernels, 4096, 2049, 62, 4096);
+    test_normalize_ties<Bfloat>(kernels, 4096, 257, 2, 512);
+    test_normalize_ties<std::int8_t>(kernels, 254, 1, 2, 254);
     for (const std::size_t d : widths()) {
         test_normalize_rounds<Half>(kernels, d);
         test_normalize_rounds<Bfloat>(kernels, d);
