@@ -15,7 +15,7 @@ import onnx
 import pytest
 import safetensors.numpy
 import tokenizers
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
@@ -349,6 +349,7 @@ def test_damaged_folder_file_is_named(tmp_path: Path, file: str, content: bytes)
 
 @settings(max_examples=30, deadline=None)
 @given(position=st.integers(0, 2**16), bit=st.integers(0, 7))
+@example(position=1933, bit=7)  # a name that is no UTF-8
 def test_a_flipped_bit_is_another_space_or_an_error(position: int, bit: int) -> None:
     """An ONNX file with any bit flipped loads as another Space, or raises a ModelError."""
     with tempfile.TemporaryDirectory() as scratch:

@@ -8,7 +8,7 @@ hidden states, which are a hundred times larger, never leave the runtime.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,7 +186,18 @@ def parse_onnx(content: bytes) -> onnx.ModelProto:
         raise ModelDamaged("the file is no ONNX model; fetch it again") from error
     if not model.graph.node:
         raise ModelDamaged("the ONNX model is empty; fetch it again")
+    if not all(isinstance(name, str) for name in _names(model)):  # protobuf gives bytes for what is no UTF-8
+        raise ModelDamaged("a name in the ONNX model is no text; fetch it again")
     return model
+
+
+def _names(model: onnx.ModelProto) -> Iterator[object]:
+    graph = model.graph
+    yield from (value.name for value in (*graph.input, *graph.output, *graph.initializer))
+    yield from (opset.domain for opset in model.opset_import)
+    for node in graph.node:
+        yield from (*node.input, *node.output, node.name, node.op_type, node.domain)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def _values(tensor: onnx.TensorProto) -> NDArray[np.generic]:
