@@ -254,8 +254,13 @@ def merge_batch_case(queries: int, lists: int, threads: int) -> Case:
 
 def rescore_case(n: int, d: int, threads: int) -> Case:
     vectors, query = _rows(5, n, d).astype(np.float16), _rows(6, 1, d)[0]
-    sets = [np.random.default_rng(seed).integers(0, n, 200) for seed in range(512)]
-    turns = {name: itertools.cycle(sets) for name in ("crossfade", "numpy", "numkong")}
+    generator = np.random.default_rng(10)
+    # All begin with the same rows, for comparison; then each has its own, so that none finds what another has fetched.
+    first = generator.integers(0, n, 200)
+    turns = {
+        name: itertools.cycle([first, *generator.integers(0, n, (511, 200))])
+        for name in ("crossfade", "numpy", "numkong")
+    }
     half = query.astype(np.float16)[np.newaxis]
     return Case(
         "rescore",

@@ -420,6 +420,10 @@ def test_nothing_beyond_the_last_element_is_touched(level: str, d: int, kind: ty
         kernels.normalize(at_the_edge(rows(9, 3, d)), out)
         kernels.project(x, matrix, query[0], query[0], out=result[:3])
         kernels.project(many, matrix, query[0], query[0], out=result)
+        kernels.project(many, matrix, out=result)
+        kernels.project(many, matrix, precision="bfloat16", out=result)
+        kernels.project(many[0], at_the_edge(rows(10, d, d, np.float16)), out=result[39])
+        kernels.covariance(many, many[::-1])
 
     assert np.isfinite(result).all()
 
