@@ -140,7 +140,7 @@ def compare(case: Any) -> None:
 
     expected = np.array(case.contenders["crossfade"](), np.float64)
     for name, call in case.contenders.items():
-        result = call()
+        result = None if name == "crossfade" else call()
         if result is not None and case.tolerance is not None:
             worst = np.abs(np.asarray(result, np.float64) - expected).max(initial=0.0)
             if not worst <= case.tolerance:
