@@ -239,6 +239,40 @@ def test_project_in_bfloat16(
 
 @every_level
 @examples
+@given(seed=SEEDS, n=COUNTS, d_in=WIDTHS, d_out=WIDTHS, kind=STORED, layout=LAYOUTS)
+def test_project_in_three_products_of_bfloat16(
+    level: str, seed: int, n: int, d_in: int, d_out: int, kind: type[Any], layout: tuple[int, int, bool]
+) -> None:
+    """A product lacks low · low and what the low parts were rounded by: each is at most 2^-16 of it."""
+    x, matrix = laid_out(rows(seed, n, d_in, kind), layout), laid_out(rows(seed + 1, d_in, d_out), layout)
+    center = rows(seed + 2, 1, d_in)[0]
+    with forced(level):
+        actual = kernels.project(x, matrix, center, normalize=False, precision="bfloat16x3")
+        alone = [kernels.project(row, matrix, center, normalize=False, precision="bfloat16x3") for row in x[:3]]
+
+    centered = x.astype(np.float32) - center
+    none = np.zeros(max(d_in, d_out))
+    expected = oracles.project(centered, matrix, none[:d_in], none[:d_out])
+    magnitude = oracles.project(np.abs(centered), np.abs(matrix), none[:d_in], none[:d_out])
+    assert within(actual, expected, (3 * 2.0**-16 + 3 * (d_in + 3) * EPS) * magnitude)
+    assert np.array_equal(actual[:3], np.array(alone, np.float32).reshape(actual[:3].shape))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "bfloat16x3"])
+def test_project_ranks_alike_at_every_level(precision: str) -> None:
+    """Mapped rows rank alike at every level wherever their scores differ by more than 1e-5."""
+    x, matrix, query = rows(11, 400, 100), rows(12, 100, 70), unit_rows(13, 1, 70)[0]
+    scores = []
+    for level in LEVELS:
+        with forced(level):
+            scores.append(kernels.project(x, matrix, precision=precision) @ query)
+    for other in scores[1:]:
+        ranked = other[np.argsort(-scores[0], kind="stable")]
+        assert np.all(np.diff(ranked) <= 1e-5)
+
+
+@every_level
+@examples
 @given(seed=SEEDS, n=COUNTS, d_in=WIDTHS, d_out=WIDTHS, kind=st.sampled_from([np.float16, bfloat16]))
 def test_project_by_a_narrow_matrix_into_narrow_rows(
     level: str, seed: int, n: int, d_in: int, d_out: int, kind: type[Any]
@@ -257,13 +291,14 @@ def test_project_by_a_narrow_matrix_into_narrow_rows(
 
 @every_level
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_project_in_bfloat16_reports_what_is_not_finite(level: str, value: float) -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "bfloat16x3"])
+def test_project_in_bfloat16_reports_what_is_not_finite(level: str, precision: str, value: float) -> None:
     """A NaN of any bits stays one when it is rounded, and its row is named."""
     x, matrix = rows(5, 30, 8), rows(6, 8, 8)
     x.view(np.uint32)[2, 3] = 0x7FFFFFFF
     x[9, 1] = value
     with forced(level), pytest.raises(InvalidInput, match=r"2 of 30 .* first is row 2"):
-        kernels.project(x, matrix, precision="bfloat16")
+        kernels.project(x, matrix, precision=precision)
 
 
 @every_level
@@ -531,7 +566,7 @@ BAD_CALLS: dict[str, tuple[Any, str]] = {
     "offset size": (lambda: kernels.project(X, SQUARE, None, ZERO[:5]), "offset must have the shape"),
     "precision": (
         lambda: kernels.project(X, SQUARE, precision="int3"),
-        "precision must be 'float32' or 'bfloat16', got 'int3'",
+        "precision must be one of 'float32', 'bfloat16', 'bfloat16x3', got 'int3'",
     ),
     "out is x": (lambda: kernels.project(X, SQUARE, out=X), "out must not share memory"),
     "keys int64": (lambda: kernels.merge_topk(KEYS.astype(np.int64), SCORES, 1), "keys must be uint64, got int64"),

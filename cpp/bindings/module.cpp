@@ -66,8 +66,9 @@ std::tuple<std::size_t, std::size_t> normalize(const py::object& x_array, const 
 
 std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_array, const py::object& matrix_array,
                                                         const py::object& center_array, const py::object& offset_array,
-                                                        bool pairs, bool unit, const py::object& out_array,
+                                                        std::size_t arithmetic, bool unit, const py::object& out_array,
                                                         const py::object& thread_count) {
+    require(arithmetic <= static_cast<std::size_t>(Arithmetic::bfloat16x3), "arithmetic is out of range");
     const Rows x = element_rows_of(x_array);
     const Rows map = matrix(element_rows_of(matrix_array));
     require(map.dtype != Dtype::int8, "matrix must be float32, float16 or bfloat16");
@@ -84,7 +85,7 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
     const bool past_caches = product(out.n, out.d, out.item) > bytes_past_caches;
     const Kernels& kernels = active_kernels();
     Projection projection{map.data, static_cast<Element>(map.dtype), map.stride, nullptr, center.as<float>(),
-                          offset.as<float>(), x.d, map.d, pairs, unit};
+                          offset.as<float>(), x.d, map.d, static_cast<Arithmetic>(arithmetic), unit};
     BadRowCount bad(x.n);
     without_gil(product(x.n, x.d, map.d), [&] {
         Scratch<float> packed;
@@ -94,7 +95,7 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
             projection.packed = packed.get();
         }
         for_ranges(x.n, product(x.d, map.d), threads, [&](std::size_t begin, std::size_t end) {
-            const auto scratch = scratch_of<float>(project_block_rows(x.d, map.d) * (x.d + map.d));
+            const auto scratch = scratch_of<float>(kernels.project_scratch_size(projection));
             bad.add(kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.at(begin), out.stride,
                                                  static_cast<Element>(out.dtype), past_caches, scratch.get()),
                     begin);
@@ -270,7 +271,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
 
     module.doc() = "The compiled kernels. Use crossfade.kernels, which says in words what can't be used.";
     module.def("normalize", &normalize, py::arg("x"), py::arg("out"), py::arg("threads"));
-    module.def("project", &project, py::arg("x"), py::arg("matrix"), py::arg("center"), py::arg("offset"), py::arg("pairs"),
+    module.def("project", &project, py::arg("x"), py::arg("matrix"), py::arg("center"), py::arg("offset"), py::arg("arithmetic"),
                py::arg("unit"), py::arg("out"), py::arg("threads"));
     module.def("rescore", &rescore, py::arg("vectors"), py::arg("rows"), py::arg("query"), py::arg("threads"));
     module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));

@@ -2,6 +2,12 @@
 
 #include <string.h>
 
+#ifdef CROSSFADE_X86
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace crossfade {
 namespace {
 
@@ -25,6 +31,34 @@ bool has_avx512() {
 }
 
 bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+
+// Whether the operating system saves the tile registers, and lets this process use them: Linux wants to be asked
+// (Documentation/arch/x86/xstate.rst), once for all threads.
+bool may_use_tiles() {
+    constexpr uint32_t saved = 1u << 17 | 1u << 18;
+    uint32_t low = 0;
+    uint32_t high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if ((low & saved) != saved) return false;
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    constexpr long request_permission = 0x1023;
+    constexpr long tile_data = 18;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
+bool has_amx() {
+    constexpr uint32_t amx_bf16 = 1u << 22;
+    constexpr uint32_t amx_tile = 1u << 24;
+    uint32_t a = 0;
+    uint32_t b = 0;
+    uint32_t c = 0;
+    uint32_t features = 0;
+    if (!has_avx512bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &features)) return false;
+    return (features & amx_bf16) && (features & amx_tile) && may_use_tiles();
+}
 #endif
 
 // Slowest first.
@@ -34,6 +68,7 @@ constexpr Level levels[] = {
     {&kernels_avx2, has_avx2},
     {&kernels_avx512, has_avx512},
     {&kernels_avx512bf16, has_avx512bf16},
+    {&kernels_amx, has_amx},
 #endif
 #ifdef CROSSFADE_ARM64
     {&kernels_neon, always},  // every AArch64 processor has it

@@ -21,6 +21,7 @@ struct Kernels {
     Normalize* normalize[element_kinds];
     ProjectPackedSize* project_packed_size;
     ProjectPack* project_pack;
+    ProjectScratchSize* project_scratch_size;
     ProjectRows* project[element_kinds];
     Rescore* rescore[element_kinds];
     ColumnSums* column_sums;
@@ -32,6 +33,7 @@ extern const Kernels kernels_scalar;
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512;
 extern const Kernels kernels_avx512bf16;
+extern const Kernels kernels_amx;
 extern const Kernels kernels_neon;
 
 // The i-th table this machine can run, slowest first; null from the end of the list on.

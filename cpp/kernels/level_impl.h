@@ -16,6 +16,7 @@ constexpr Kernels level_kernels(const char* name) {
         {normalize<float>, normalize<Half>, normalize<Bfloat>, normalize<int8_t>},
         project_packed_size,
         project_pack,
+        project_scratch_size,
         {project_rows<float>, project_rows<Half>, project_rows<Bfloat>, project_rows<int8_t>},
         {rescore<float>, rescore<Half>, rescore<Bfloat>, rescore<int8_t>},
         column_sums,

@@ -3,60 +3,14 @@
 
 #include "normalize_impl.h"
 #include "project.h"
+#include "project_operands.h"
 
 namespace crossfade {
 namespace {
 
-// Accumulators in arrays stay in registers only where the loops over them are unrolled.
-#define UNROLL _Pragma("GCC unroll 32")
-
-constexpr size_t panel_width = panel_vectors * lanes;
 constexpr size_t tile_rows = 6;
 // Input columns at a time: with 64 output columns 32 KB of the matrix, which stay in the first-level cache for all rows.
 constexpr size_t depth_step = 128;
-
-// Input columns, or pairs of them: what one multiply-add takes. Both have the size of a float.
-inline size_t depth_of(const Projection& p) { return p.pairs ? (p.d_in + 1) / 2 : p.d_in; }
-
-size_t project_packed_size(const Projection& p) noexcept {
-    return (p.d_out + panel_width - 1) / panel_width * panel_width * depth_of(p);
-}
-
-// A part of a row of the matrix; zeros beyond its last row and column.
-template <typename Weight>
-inline Vec weights_at(const Projection& p, size_t row, size_t column) {
-    if (row >= p.d_in || column >= p.d_out) return zero();
-    const Weight* w = static_cast<const Weight*>(p.matrix) + static_cast<ptrdiff_t>(row) * p.matrix_stride + column;
-    return load_first(w, p.d_out - column < lanes ? p.d_out - column : lanes);
-}
-
-template <typename Weight>
-inline void pack_weights(const Projection& p, float* packed) {
-    const size_t depth = depth_of(p);
-    for (size_t column = 0; column < p.d_out; column += panel_width) {
-        for (size_t k = 0; k < depth; ++k) {
-            for (size_t v = 0; v < panel_vectors; ++v, packed += lanes) {
-                const size_t at = column + v * lanes;
-                if (p.pairs) {
-                    store(packed, pair(weights_at<Weight>(p, 2 * k, at), weights_at<Weight>(p, 2 * k + 1, at)));
-                } else {
-                    store(packed, weights_at<Weight>(p, k, at));
-                }
-            }
-        }
-    }
-}
-
-void project_pack(const Projection& p, float* packed) noexcept {
-    switch (p.matrix_element) {
-        case Element::float16:
-            return pack_weights<Half>(p, packed);
-        case Element::bfloat16:
-            return pack_weights<Bfloat>(p, packed);
-        default:
-            return pack_weights<float>(p, packed);
-    }
-}
 
 // The columns of one panel: where they are, and how many count.
 struct Panel {
@@ -168,33 +122,6 @@ inline void multiply_rows(const Panel& panel, const float* x, ptrdiff_t x_stride
     }
 }
 
-template <typename In, typename Out>
-inline void center_row(const In* x, const float* center, size_t d, Out* out) {
-    for (size_t i = 0; i < d; i += lanes) {
-        const size_t count = d - i < lanes ? d - i : lanes;
-        Vec value = load_first(x + i, count);
-        if (center) value = subtract(value, load_first(center + i, count));
-        store_first(out + i, value, count);
-    }
-}
-
-struct Operands {
-    const float* rows;
-    ptrdiff_t stride;
-};
-
-constexpr bool is_float(const float*) { return true; }
-constexpr bool is_float(const void*) { return false; }
-
-// A row as the tiles take it: floats, or pairs of bfloat16, which is what bfloat16 one after the other are.
-template <typename In>
-inline void prepare_row(const Projection& p, const In* x, float* out) {
-    if (!p.pairs) return center_row(x, p.center, p.d_in, out);
-    Bfloat* narrow = reinterpret_cast<Bfloat*>(out);
-    if (p.d_in % 2 != 0) narrow[p.d_in].bits = 0;
-    center_row(x, p.center, p.d_in, narrow);
-}
-
 inline void add_offset(const float* offset, size_t d, float* row) {
     for (size_t i = 0; i < d; i += lanes) {
         const size_t count = d - i < lanes ? d - i : lanes;
@@ -218,7 +145,7 @@ template <typename Out>
 inline void finish_rows(const Projection& p, float* rows, size_t n, size_t begin, void* out, ptrdiff_t out_stride,
                         bool past_caches, BadRows& bad) {
     Out* to = static_cast<Out*>(out) + static_cast<ptrdiff_t>(begin) * out_stride;
-    for (size_t i = 0; i < n; ++i, rows += p.d_out, to += out_stride) {
+    for (size_t i = 0; i < n; ++i, rows += mapped_stride(p), to += out_stride) {
         if (!finish_row(p, rows, to, past_caches)) note_bad(bad, begin + i);
     }
 }
@@ -268,32 +195,87 @@ inline void multiply_one(const Projection& p, const float* x, float* out) {
 }
 
 template <bool pairs>
-inline void multiply_block(const Projection& p, const float* x, ptrdiff_t x_stride, size_t n, float* out,
-                           Ahead& next_rows) {
+inline void multiply_block(const Projection& p, const Operands& x, size_t n, float* out, Ahead& next_rows) {
     const size_t all = depth_of(p);
     for (size_t column = 0; column < p.d_out; column += panel_width) {
         const Panel panel = panel_at(p, column);
         const auto multiply = panel.width == panel_width ? multiply_rows<true, pairs> : multiply_rows<false, pairs>;
         for (size_t k = 0; k < all || k == 0; k += depth_step) {
             const Depth depth = {k, k + depth_step < all ? k + depth_step : all};
-            multiply(panel, x, x_stride, n, depth, out + column, static_cast<ptrdiff_t>(p.d_out), next_rows);
+            multiply(panel, x.rows, x.stride, n, depth, out + column, static_cast<ptrdiff_t>(mapped_stride(p)), next_rows);
         }
     }
 }
 
-inline void multiply(const Projection& p, const float* x, ptrdiff_t x_stride, size_t n, float* out, Ahead& next_rows) {
-    if (n == 1 && !p.packed) return multiply_one(p, x, out);
-    if (p.pairs) return multiply_block<true>(p, x, x_stride, n, out, next_rows);
-    multiply_block<false>(p, x, x_stride, n, out, next_rows);
+#ifdef CROSSFADE_TILES
+// Pairs of one step: with half a panel 32 KB of the matrix, which stay in the first-level cache for all rows.
+constexpr size_t tiles_depth_step = 256;
+
+// One or two tiles of rows × two of columns: every tile that is loaded is multiplied as often as there are registers for.
+template <size_t row_tiles>
+inline void multiply_tiles(const Operands& x, const float* w, Depth depth, float* out, ptrdiff_t out_stride) {
+    const float* below = x.rows + static_cast<ptrdiff_t>(tile_side) * x.stride;
+    float* out_below = out + static_cast<ptrdiff_t>(tile_side) * out_stride;
+    if (depth.begin > 0) {
+        tile_load<0>(out, out_stride);
+        tile_load<1>(out + tile_side, out_stride);
+        if (row_tiles == 2) tile_load<2>(out_below, out_stride);
+        if (row_tiles == 2) tile_load<3>(out_below + tile_side, out_stride);
+    } else {
+        tile_zero<0>();
+        tile_zero<1>();
+        tile_zero<2>();
+        tile_zero<3>();
+    }
+    for (size_t k = depth.begin; k < depth.end; k += tile_side) {
+        tile_load<4>(w + k * panel_width, panel_width);
+        tile_load<5>(w + k * panel_width + tile_side, panel_width);
+        tile_load<6>(x.rows + k, x.stride);
+        tile_multiply_add<0, 6, 4>();
+        tile_multiply_add<1, 6, 5>();
+        if (row_tiles == 2) {
+            tile_load<7>(below + k, x.stride);
+            tile_multiply_add<2, 7, 4>();
+            tile_multiply_add<3, 7, 5>();
+        }
+    }
+    tile_store<0>(out, out_stride);
+    tile_store<1>(out + tile_side, out_stride);
+    if (row_tiles == 2) tile_store<2>(out_below, out_stride);
+    if (row_tiles == 2) tile_store<3>(out_below + tile_side, out_stride);
 }
 
-// Rows of a block as the tiles take them: in the scratch memory, unless they are so already.
-template <typename In>
-inline Operands operands_of(const Projection& p, const In* x, ptrdiff_t stride, size_t n, float* scratch) {
-    if (is_float(x) && !p.center && !p.pairs) return {reinterpret_cast<const float*>(x), stride};
-    const size_t depth = depth_of(p);
-    for (size_t i = 0; i < n; ++i, x += stride) prepare_row(p, x, scratch + i * depth);
-    return {scratch, static_cast<ptrdiff_t>(depth)};
+// Operands and output have room for whole tiles in every direction.
+inline void multiply_pairs(const Projection& p, Operands x, size_t n, float* out, Ahead& next_rows) {
+    const auto stride = static_cast<ptrdiff_t>(mapped_stride(p));
+    const size_t all = depth_of(p);
+    constexpr size_t pass = 2 * tile_side;
+    tiles_begin();
+    for (size_t k = 0; k < all || k == 0; k += tiles_depth_step) {
+        const Depth depth = {k, k + tiles_depth_step < all ? k + tiles_depth_step : all};
+        for (size_t column = 0; column < p.d_out; column += pass) {
+            const float* w = p.packed + column / panel_width * panel_width * all + column % panel_width;
+            Operands rows = x;
+            float* to = out + column;
+            for (size_t i = 0; i < n; i += pass, rows.rows += static_cast<ptrdiff_t>(pass) * rows.stride, to += pass * stride) {
+                next_rows.fetch(lines_per_tile);
+                const auto multiply = n - i > tile_side ? multiply_tiles<2> : multiply_tiles<1>;
+                multiply(rows, w, depth, to, stride);
+            }
+        }
+    }
+    tiles_end();
+}
+#else
+inline void multiply_pairs(const Projection& p, const Operands& x, size_t n, float* out, Ahead& next_rows) {
+    multiply_block<true>(p, x, n, out, next_rows);
+}
+#endif
+
+inline void multiply(const Projection& p, const Operands& x, size_t n, float* out, Ahead& next_rows) {
+    if (n == 1 && !p.packed) return multiply_one(p, x.rows, out);
+    if (in_pairs(p)) return multiply_pairs(p, x, n, out, next_rows);
+    multiply_block<false>(p, x, n, out, next_rows);
 }
 
 template <typename In>
@@ -301,7 +283,7 @@ BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, 
                      ptrdiff_t out_stride, Element out_element, bool past_caches, float* scratch) noexcept {
     const size_t block = project_block_rows(p.d_in, p.d_out);
     const In* x = static_cast<const In*>(stored);
-    float* mapped = scratch + block * p.d_in;
+    float* mapped = scratch + operands_size(p);
     BadRows bad = {0, n};
     for (size_t begin = 0; begin < n; begin += block) {
         const size_t rows = n - begin < block ? n - begin : block;
@@ -310,7 +292,7 @@ BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, 
         const size_t after = n - begin - rows;
         Ahead next_rows = {reinterpret_cast<const char*>(x), stride * static_cast<ptrdiff_t>(sizeof(In)),
                            after < block ? after : block, p.d_in * sizeof(In), 0};
-        multiply(p, operands.rows, operands.stride, rows, mapped, next_rows);
+        multiply(p, operands, rows, mapped, next_rows);
         switch (out_element) {
             case Element::float16:
                 finish_rows<Half>(p, mapped, rows, begin, out, out_stride, past_caches, bad);

@@ -20,7 +20,7 @@ def project(
     matrix: npt.NDArray[Any],
     center: _Float32Array | None,
     offset: _Float32Array | None,
-    pairs: bool,
+    arithmetic: int,
     unit: bool,
     out: npt.NDArray[Any] | None,
     threads: SupportsIndex,

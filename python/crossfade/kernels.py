@@ -47,10 +47,12 @@ __all__ = [
 Unit = TypeVar("Unit", bound=np.generic)
 
 PADDING_KEY = np.uint64(2**64 - 1)
+# In the order of Arithmetic in cpp/kernels/project.h.
+_PRECISIONS = ("float32", "bfloat16", "bfloat16x3")
 
 
 def instruction_set() -> str:
-    """The instruction set in use: "scalar", "avx2", "avx512" or "avx512bf16"."""
+    """The instruction set in use: "scalar", "avx2", "avx512", "avx512bf16" or "amx", or "neon" on 64-bit ARM."""
     return _core.instruction_set()
 
 
@@ -125,7 +127,10 @@ def project(
         offset: `(d_out,)`, float32; None means zeros.
         normalize: Whether the rows of the result are scaled to length one.
         precision: "float32": products and sums in float32. "bfloat16": x - center and matrix rounded to bfloat16,
-            sums in float32; for many rows, about twice as fast where the processor multiplies bfloat16.
+            sums in float32; for many rows, about twice as fast where the processor multiplies bfloat16, and several
+            times with "amx". "bfloat16x3": both as a high and a low part in bfloat16, three of whose four products
+            are summed (Henry, Tang and Heinecke 2019): errors more than 100 times smaller than with "bfloat16" for three
+            times the work, which is faster than float32 with "amx" only.
         out: Where to write, `(n, d_out)` or `(d_out,)`, float32, float16 or bfloat16, apart from the inputs. None
             allocates it, float32.
         threads: Most threads to use; the result doesn't depend on it.
@@ -141,11 +146,11 @@ def project(
         >>> project(np.array([2, 0], dtype=np.float32), np.eye(2, dtype=np.float32)[::-1].copy()).tolist()
         [0.0, 1.0]
     """
-    if precision not in ("float32", "bfloat16"):
-        raise InvalidInput(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-    pairs = precision == "bfloat16"
+    if precision not in _PRECISIONS:
+        raise InvalidInput(f"precision must be one of {', '.join(map(repr, _PRECISIONS))}, got {precision!r}")
+    arithmetic = _PRECISIONS.index(precision)
     try:
-        result, bad, first = _core.project(x, matrix, center, offset, pairs, normalize, out, threads)
+        result, bad, first = _core.project(x, matrix, center, offset, arithmetic, normalize, out, threads)
     except ValueError as error:
         _explain_project(x, matrix, center, offset, out, threads)
         raise InvalidInput(str(error)) from error

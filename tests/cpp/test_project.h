@@ -20,7 +20,8 @@ struct Map {
     // With a center where the first bit of `parts` is set, with an offset where the second is.
     Projection projection(unsigned parts) {
         return {matrix.first(), static_cast<Element>(kind_of<Weight>()), matrix.stride(), nullptr,
-                parts & 1 ? center.row(0) : nullptr, parts & 2 ? offset.row(0) : nullptr, matrix.n, matrix.d, false, false};
+                parts & 1 ? center.row(0) : nullptr, parts & 2 ? offset.row(0) : nullptr, matrix.n, matrix.d,
+                Arithmetic::float32, false};
     }
 
     Rows<Weight> matrix;
@@ -28,7 +29,8 @@ struct Map {
     Rows<float> offset;
 };
 
-// One element of the output. In pairs, the operands are those of bfloat16.
+// One element of the output. With bfloat16 the operands are rounded. With bfloat16x3 a product lacks low · low and what the low
+// parts were rounded by, each at most 2^-16 of it.
 template <typename T, typename Weight>
 Sum projected(const Projection& p, const T* x, Rows<Weight>& matrix, std::size_t column) {
     Sum sum;
@@ -36,9 +38,12 @@ Sum projected(const Projection& p, const T* x, Rows<Weight>& matrix, std::size_t
         const double weight = value_of(matrix.row(k)[column]);
         const double center = p.center ? value_of(p.center[k]) : 0.0;
         const double value = value_of(x[k]) - center;
-        if (p.pairs) {
+        if (p.arithmetic == Arithmetic::bfloat16) {
             const double term = rounded<Bfloat>(static_cast<float>(value)) * rounded<Bfloat>(weight);
             sum.add(term, std::abs(term));
+        } else if (p.arithmetic == Arithmetic::bfloat16x3) {
+            const double left_out = 3.0 * 0x1p-16 / epsilon / static_cast<double>(p.d_in);
+            sum.add(value * weight, (std::abs(value_of(x[k])) + std::abs(center)) * std::abs(weight) * (3.0 + left_out));
         } else {
             sum.add(value * weight, (std::abs(value_of(x[k])) + std::abs(center)) * std::abs(weight));
         }
@@ -51,7 +56,7 @@ Sum projected(const Projection& p, const T* x, Rows<Weight>& matrix, std::size_t
 template <typename T, typename Out>
 BadRows project(const Kernels& kernels, const Projection& p, Rows<T>& x, Rows<Out>& out, bool together,
                 bool past_caches = false) {
-    Guarded<float> scratch(project_block_rows(p.d_in, p.d_out) * (p.d_in + p.d_out));
+    Guarded<float> scratch(kernels.project_scratch_size(p));
     const auto kernel = kernels.project[kind_of<T>()];
     const auto element = static_cast<Element>(kind_of<Out>());
     if (together) {
@@ -103,12 +108,27 @@ void test_project_writes(const Kernels& kernels, Projection p, Rows<T>& x, Rows<
 }
 
 template <typename T, typename Weight>
+void test_project_in_pairs(const Kernels& kernels, Projection p, Rows<T>& x, Rows<Weight>& matrix, Layout layout) {
+    Rows<float> alone(x.n, p.d_out, {0, false}), together(x.n, p.d_out, layout);
+    p.packed = nullptr;
+    Guarded<float> packed(kernels.project_packed_size(p));
+    kernels.project_pack(p, packed.data());
+    p.packed = packed.data();
+    project(kernels, p, x, together, true);
+    check(is_projected(p, x, matrix, together), "project maps in pairs (arithmetic %d, kind %zu, matrix %zu, %zu x %zu -> %zu)",
+          static_cast<int>(p.arithmetic), kind_of<T>(), kind_of<Weight>(), x.n, p.d_in, p.d_out);
+    project(kernels, p, x, alone, false);
+    check(same_rows(alone, together), "project gives the same alone in pairs (arithmetic %d, %zu -> %zu)",
+          static_cast<int>(p.arithmetic), p.d_in, p.d_out);
+}
+
+template <typename T, typename Weight>
 void test_project(const Kernels& kernels, std::size_t n, std::size_t d_in, std::size_t d_out, Layout layout,
                   unsigned parts) {
     Random random(d_in * 1000 + d_out);
     Map<Weight> map(d_in, d_out, layout, random);
     Rows<T> x(n, d_in, layout);
-    Rows<float> packed(n, d_out, layout), alone(n, d_out, {0, false}), together(n, d_out, layout), paired(n, d_out, layout);
+    Rows<float> packed(n, d_out, layout), alone(n, d_out, {0, false}), together(n, d_out, layout);
     fill(x, random);
 
     Projection p = map.projection(parts);
@@ -126,14 +146,10 @@ void test_project(const Kernels& kernels, std::size_t n, std::size_t d_in, std::
     check(same_rows(alone, packed), "project gives the same packed (kind %zu, %zu -> %zu)", kind_of<T>(), d_in, d_out);
     test_project_writes<T, Weight>(kernels, p, x, packed, parts & 1);
 
-    p.pairs = true;
-    p.packed = nullptr;
-    Guarded<float> pairs(kernels.project_packed_size(p));
-    kernels.project_pack(p, pairs.data());
-    p.packed = pairs.data();
-    project(kernels, p, x, paired, true);
-    check(is_projected(p, x, map.matrix, paired), "project maps in pairs (kind %zu, matrix %zu, %zu x %zu -> %zu, parts %u)",
-          kind_of<T>(), kind_of<Weight>(), n, d_in, d_out, parts);
+    for (const Arithmetic arithmetic : {Arithmetic::bfloat16, Arithmetic::bfloat16x3}) {
+        p.arithmetic = arithmetic;
+        test_project_in_pairs(kernels, p, x, map.matrix, layout);
+    }
 }
 
 inline void test_project_bad_rows(const Kernels& kernels, std::size_t d) {
