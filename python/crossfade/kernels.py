@@ -129,8 +129,8 @@ def project(
         precision: "float32": products and sums in float32. "bfloat16": x - center and matrix rounded to bfloat16,
             sums in float32; for many rows, about twice as fast where the processor multiplies bfloat16, and several
             times with "amx". "bfloat16x3": both as a high and a low part in bfloat16, three of whose four products
-            are summed (Henry, Tang and Heinecke 2019): errors more than 100 times smaller than with "bfloat16" for three
-            times the work, which is faster than float32 with "amx" only.
+            are summed (Henry, Tang and Heinecke 2019): errors more than 100 times smaller than with "bfloat16" for
+            three times the work, which is faster than float32 with "amx" only.
         out: Where to write, `(n, d_out)` or `(d_out,)`, float32, float16 or bfloat16, apart from the inputs. None
             allocates it, float32.
         threads: Most threads to use; the result doesn't depend on it.
