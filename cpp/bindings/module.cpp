@@ -16,7 +16,7 @@ namespace crossfade::bindings {
 namespace {
 
 constexpr std::size_t most_threads = 1024;
-constexpr std::size_t most_places = INT32_MAX;
+constexpr std::size_t most_places = 1 << 24;
 
 // Below this number of rows the matrix is used where it lies: packing it costs about as much as mapping four rows.
 constexpr std::size_t rows_worth_packing = 24;
@@ -44,8 +44,18 @@ py::array_t<T> array_like(const Rows& rows, std::size_t columns) {
     return py::array_t<T>({static_cast<py::ssize_t>(rows.n), static_cast<py::ssize_t>(columns)});
 }
 
+// Number of bad rows, and of good ones before the first of them.
+std::tuple<std::size_t, std::size_t> bad_rows(std::size_t count, const bool* marks, std::size_t n) {
+    return {count, count == 0 || !marks ? 0 : std::find(marks, marks + n, true) - marks};
+}
+
+// Memory for the marks of several rows that the caller doesn't want; a single one needs none.
+Scratch<bool> own_marks(const bool* wanted, std::size_t n) {
+    return wanted || n < 2 ? Scratch<bool>() : scratch_of<bool>(n);
+}
+
 std::tuple<std::size_t, std::size_t> normalize(const py::object& x_array, const py::object& out_array,
-                                               const py::object& thread_count) {
+                                               const py::object& bad_array, const py::object& thread_count) {
     const Rows x = rows_of(x_array, Dtype::float32);
     const Rows out = output_rows(out_array);
     require(is_element(out.dtype), "out must be float32, float16, bfloat16 or int8");
@@ -55,19 +65,23 @@ std::tuple<std::size_t, std::size_t> normalize(const py::object& x_array, const 
     const std::size_t threads = count_of(thread_count, most_threads);
     Normalize* const kernel = active_kernels().normalize[out.element()];
     const bool past_caches = !in_place && product(x.n, x.d, out.item) > bytes_past_caches;
-    BadRowCount bad(x.n);
+    bool* const wanted = marks_of(bad_array, x.n);
+    const Scratch<bool> own = own_marks(wanted, x.n);
+    bool* const marks = wanted ? wanted : own.get();
+    std::atomic<std::size_t> bad = 0;
     without_gil(product(x.n, x.d), [&] {
         for_ranges(x.n, static_cast<double>(x.d), threads, [&](std::size_t begin, std::size_t end) {
-            bad.add(kernel(x.as<float>(begin), x.stride, end - begin, x.d, out.at(begin), out.stride, past_caches), begin);
+            bad += kernel(x.as<float>(begin), x.stride, end - begin, x.d, out.at(begin), out.stride, past_caches,
+                          marks ? marks + begin : nullptr);
         });
     });
-    return {bad.total().count, bad.total().first};
+    return bad_rows(bad, marks, x.n);
 }
 
 std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_array, const py::object& matrix_array,
                                                         const py::object& center_array, const py::object& offset_array,
                                                         std::size_t arithmetic, bool unit, const py::object& out_array,
-                                                        const py::object& thread_count) {
+                                                        const py::object& bad_array, const py::object& thread_count) {
     require(arithmetic <= static_cast<std::size_t>(Arithmetic::bfloat16x3), "arithmetic is out of range");
     const Rows x = element_rows_of(x_array);
     const Rows map = matrix(element_rows_of(matrix_array));
@@ -86,7 +100,10 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
     const Kernels& kernels = active_kernels();
     Projection projection{map.data, static_cast<Element>(map.dtype), map.stride, nullptr, center.as<float>(),
                           offset.as<float>(), x.d, map.d, static_cast<Arithmetic>(arithmetic), unit};
-    BadRowCount bad(x.n);
+    bool* const wanted = marks_of(bad_array, x.n);
+    const Scratch<bool> own = own_marks(wanted, x.n);
+    bool* const marks = wanted ? wanted : own.get();
+    std::atomic<std::size_t> bad = 0;
     without_gil(product(x.n, x.d, map.d), [&] {
         Scratch<float> packed;
         if (x.n >= rows_worth_packing || project_needs_packing(projection, x.n)) {
@@ -96,12 +113,12 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
         }
         for_ranges(x.n, product(x.d, map.d), threads, [&](std::size_t begin, std::size_t end) {
             const auto scratch = scratch_of<float>(kernels.project_scratch_size(projection));
-            bad.add(kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.at(begin), out.stride,
-                                                 static_cast<Element>(out.dtype), past_caches, scratch.get()),
-                    begin);
+            bad += kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.at(begin), out.stride,
+                                                static_cast<Element>(out.dtype), past_caches,
+                                                marks ? marks + begin : nullptr, scratch.get());
         }, project_block_rows(x.d, map.d));
     });
-    return {result, bad.total().count, bad.total().first};
+    return std::tuple_cat(std::make_tuple(py::array(result)), bad_rows(bad, marks, x.n));
 }
 
 // The place of the first index outside the vectors, or -1.
@@ -270,9 +287,9 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     using namespace crossfade::bindings;
 
     module.doc() = "The compiled kernels. Use crossfade.kernels, which says in words what can't be used.";
-    module.def("normalize", &normalize, py::arg("x"), py::arg("out"), py::arg("threads"));
+    module.def("normalize", &normalize, py::arg("x"), py::arg("out"), py::arg("bad"), py::arg("threads"));
     module.def("project", &project, py::arg("x"), py::arg("matrix"), py::arg("center"), py::arg("offset"), py::arg("arithmetic"),
-               py::arg("unit"), py::arg("out"), py::arg("threads"));
+               py::arg("unit"), py::arg("out"), py::arg("bad"), py::arg("threads"));
     module.def("rescore", &rescore, py::arg("vectors"), py::arg("rows"), py::arg("query"), py::arg("threads"));
     module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));
     module.def("comoment", &comoment, py::arg("x"), py::arg("y"), py::arg("shift_x"), py::arg("shift_y"), py::arg("threads"));

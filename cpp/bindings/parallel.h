@@ -8,11 +8,8 @@
 #include <cstddef>
 #include <fstream>
 #include <future>
-#include <mutex>
 #include <thread>
 #include <vector>
-
-#include "../kernels/normalize.h"
 
 namespace crossfade::bindings {
 
@@ -65,24 +62,5 @@ void for_ranges(std::size_t n, double work_per_row, std::size_t threads, const F
     work();
     for (auto& other : others) other.get();
 }
-
-// The bad rows of ranges that may end in any order.
-class BadRowCount {
-public:
-    explicit BadRowCount(std::size_t n) : total_{0, n} {}
-
-    void add(const BadRows& range, std::size_t begin) {
-        if (range.count == 0) return;
-        const std::lock_guard<std::mutex> lock(mutex_);
-        total_.count += range.count;
-        total_.first = std::min(total_.first, begin + range.first);
-    }
-
-    BadRows total() const { return total_; }
-
-private:
-    std::mutex mutex_;
-    BadRows total_;
-};
 
 }  // namespace crossfade::bindings

@@ -101,25 +101,20 @@ inline void scale_row(const float* x, size_t d, double factor, Out* out, bool pa
     scale_by(x, d, WideFactor{factor}, out, past_caches);
 }
 
-inline void note_bad(BadRows& bad, size_t row) {
-    if (bad.count++ == 0) bad.first = row;
-}
-
 template <typename Out>
-BadRows normalize(const float* x, ptrdiff_t stride, size_t n, size_t d, void* out_rows, ptrdiff_t out_stride,
-                  bool past_caches) noexcept {
+size_t normalize(const float* x, ptrdiff_t stride, size_t n, size_t d, void* out_rows, ptrdiff_t out_stride, bool past_caches,
+                 bool* bad) noexcept {
     Out* out = static_cast<Out*>(out_rows);
-    BadRows bad = {0, n};
+    size_t bad_rows = 0;
     for (size_t i = 0; i < n; ++i, x += stride, out += out_stride) {
         const double reciprocal = reciprocal_norm(sum_of_squares(x, d));
-        if (reciprocal == 0.0) {
-            note_bad(bad, i);
-        } else {
-            scale_row(x, d, reciprocal * unit_of(out), out, past_caches);
-        }
+        const bool good = reciprocal != 0.0;
+        if (good) scale_row(x, d, reciprocal * unit_of(out), out, past_caches);
+        if (bad) bad[i] = !good;
+        bad_rows += !good;
     }
     if (past_caches) stream_end();
-    return bad;
+    return bad_rows;
 }
 
 }  // namespace

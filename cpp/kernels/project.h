@@ -62,8 +62,8 @@ using ProjectScratchSize = size_t(const Projection& projection) noexcept;
 // `scratch` holds as many floats as ProjectScratchSize says. `out` must not overlap any input.
 // `past_caches`: write around the caches, which pays for outputs larger than them; what is written is the same.
 // Bad rows: the result holds NaN or infinity, or is all zeros where unit rows were asked for; they are counted and their
-// output is unspecified, the others are written.
-using ProjectRows = BadRows(const Projection& projection, const void* x, ptrdiff_t stride, size_t n, void* out,
-                            ptrdiff_t out_stride, Element out_element, bool past_caches, float* scratch) noexcept;
+// output is unspecified, the others are written. Of every row, `bad` says whether it is one, unless it is null.
+using ProjectRows = size_t(const Projection& projection, const void* x, ptrdiff_t stride, size_t n, void* out,
+                           ptrdiff_t out_stride, Element out_element, bool past_caches, bool* bad, float* scratch) noexcept;
 
 }  // namespace crossfade

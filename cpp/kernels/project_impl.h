@@ -140,14 +140,18 @@ inline bool finish_row(const Projection& p, float* row, Out* out, bool past_cach
     return finite && factor != 0.0;
 }
 
-// The rows of a block; returns how many are bad, and notes them.
+// The rows of a block; returns how many are bad.
 template <typename Out>
-inline void finish_rows(const Projection& p, float* rows, size_t n, size_t begin, void* out, ptrdiff_t out_stride,
-                        bool past_caches, BadRows& bad) {
+inline size_t finish_rows(const Projection& p, float* rows, size_t n, size_t begin, void* out, ptrdiff_t out_stride,
+                          bool past_caches, bool* bad) {
     Out* to = static_cast<Out*>(out) + static_cast<ptrdiff_t>(begin) * out_stride;
+    size_t bad_rows = 0;
     for (size_t i = 0; i < n; ++i, rows += mapped_stride(p), to += out_stride) {
-        if (!finish_row(p, rows, to, past_caches)) note_bad(bad, begin + i);
+        const bool good = finish_row(p, rows, to, past_caches);
+        if (bad) bad[begin + i] = !good;
+        bad_rows += !good;
     }
+    return bad_rows;
 }
 
 // A single row against vectors · lanes columns from `w` on, where the matrix lies.
@@ -279,12 +283,12 @@ inline void multiply(const Projection& p, const Operands& x, size_t n, float* ou
 }
 
 template <typename In>
-BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, size_t n, void* out,
-                     ptrdiff_t out_stride, Element out_element, bool past_caches, float* scratch) noexcept {
+size_t project_rows(const Projection& p, const void* stored, ptrdiff_t stride, size_t n, void* out, ptrdiff_t out_stride,
+                    Element out_element, bool past_caches, bool* bad, float* scratch) noexcept {
     const size_t block = project_block_rows(p.d_in, p.d_out);
     const In* x = static_cast<const In*>(stored);
     float* mapped = scratch + operands_size(p);
-    BadRows bad = {0, n};
+    size_t bad_rows = 0;
     for (size_t begin = 0; begin < n; begin += block) {
         const size_t rows = n - begin < block ? n - begin : block;
         const Operands operands = operands_of(p, x, stride, rows, scratch);
@@ -295,17 +299,17 @@ BadRows project_rows(const Projection& p, const void* stored, ptrdiff_t stride, 
         multiply(p, operands, rows, mapped, next_rows);
         switch (out_element) {
             case Element::float16:
-                finish_rows<Half>(p, mapped, rows, begin, out, out_stride, past_caches, bad);
+                bad_rows += finish_rows<Half>(p, mapped, rows, begin, out, out_stride, past_caches, bad);
                 break;
             case Element::bfloat16:
-                finish_rows<Bfloat>(p, mapped, rows, begin, out, out_stride, past_caches, bad);
+                bad_rows += finish_rows<Bfloat>(p, mapped, rows, begin, out, out_stride, past_caches, bad);
                 break;
             default:
-                finish_rows<float>(p, mapped, rows, begin, out, out_stride, past_caches, bad);
+                bad_rows += finish_rows<float>(p, mapped, rows, begin, out, out_stride, past_caches, bad);
         }
     }
     if (past_caches) stream_end();
-    return bad;
+    return bad_rows;
 }
 
 }  // namespace

@@ -8,6 +8,9 @@
 
 #include "elements.h"
 
+// multiply_add rounds once.
+#define CROSSFADE_FUSED
+
 namespace crossfade {
 namespace {
 
@@ -71,6 +74,7 @@ inline void stream_end() {}
 
 inline Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
 inline Vec subtract(Vec a, Vec b) { return vsubq_f32(a, b); }
+inline Vec multiply(Vec a, Vec b) { return vmulq_f32(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 // Lanes that hold two bfloat16 each.
 inline Vec pair(Vec low, Vec high) {

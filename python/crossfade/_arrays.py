@@ -91,6 +91,18 @@ def output_of(
     return array
 
 
+def check_marks(bad: Any, n: int) -> None:
+    """Refuse what `n` bools can't be written to, unless it is None."""
+    if bad is None:
+        return
+    marks = typed(bad, "bad", np.bool_)
+    if marks.shape != (n,) or not marks.flags.c_contiguous or not marks.flags.writeable:
+        raise InvalidInput(
+            f"bad must have the shape ({n},), one bool for each row, consecutive and writeable, got the shape "
+            f"{marks.shape}; use np.empty({n}, dtype=np.bool_)"
+        )
+
+
 def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
     return a.ctypes.data == b.ctypes.data and a.strides == b.strides and a.dtype == b.dtype
 

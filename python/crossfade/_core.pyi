@@ -12,8 +12,10 @@ import numpy.typing as npt
 _Float32Array = npt.NDArray[np.float32]
 _Float64Array = npt.NDArray[np.float64]
 
-def normalize(x: _Float32Array, out: npt.NDArray[Any], threads: SupportsIndex) -> tuple[int, int]:
-    """Number of bad rows and the index of the first; their places in `out` stay as they were."""
+def normalize(
+    x: _Float32Array, out: npt.NDArray[Any], bad: npt.NDArray[np.bool_] | None, threads: SupportsIndex
+) -> tuple[int, int]:
+    """Number of bad rows and the index of the first; their places in `out` stay as they were. `bad` marks them."""
 
 def project(
     x: npt.NDArray[Any],
@@ -23,9 +25,10 @@ def project(
     arithmetic: int,
     unit: bool,
     out: npt.NDArray[Any] | None,
+    bad: npt.NDArray[np.bool_] | None,
     threads: SupportsIndex,
 ) -> tuple[npt.NDArray[Any], int, int]:
-    """The result, the number of bad rows and the index of the first; their places are unspecified."""
+    """The result, the number of bad rows and the index of the first; their places are unspecified. `bad` marks them."""
 
 def rescore(
     vectors: npt.NDArray[Any], rows: npt.NDArray[np.int64] | None, query: _Float32Array, threads: SupportsIndex

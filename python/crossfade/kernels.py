@@ -22,6 +22,7 @@ from crossfade._arrays import (
     MAX_THREADS,
     STORED,
     StoredRows,
+    check_marks,
     count_of,
     matrix_of,
     output_of,
@@ -33,6 +34,7 @@ from crossfade._covariance import CovarianceState, covariance
 from crossfade.errors import InvalidInput
 
 Float32Array = npt.NDArray[np.float32]
+Marks = npt.NDArray[np.bool_]
 __all__ = [
     "PADDING_KEY",
     "CovarianceState",
@@ -57,15 +59,29 @@ def instruction_set() -> str:
 
 
 @overload
-def normalize(x: Float32Array, out: None = None, *, dtype: None = None, threads: int = 1) -> Float32Array: ...
-@overload
-def normalize(x: Float32Array, out: None = None, *, dtype: type[Unit], threads: int = 1) -> npt.NDArray[Unit]: ...
+def normalize(
+    x: Float32Array, out: None = None, *, dtype: None = None, bad: Marks | None = None, threads: int = 1
+) -> Float32Array: ...
 @overload
 def normalize(
-    x: Float32Array, out: npt.NDArray[Unit], *, dtype: type[Unit] | None = None, threads: int = 1
+    x: Float32Array, out: None = None, *, dtype: type[Unit], bad: Marks | None = None, threads: int = 1
+) -> npt.NDArray[Unit]: ...
+@overload
+def normalize(
+    x: Float32Array,
+    out: npt.NDArray[Unit],
+    *,
+    dtype: type[Unit] | None = None,
+    bad: Marks | None = None,
+    threads: int = 1,
 ) -> npt.NDArray[Unit]: ...
 def normalize(
-    x: Float32Array, out: npt.NDArray[Any] | None = None, *, dtype: type[Any] | None = None, threads: int = 1
+    x: Float32Array,
+    out: npt.NDArray[Any] | None = None,
+    *,
+    dtype: type[Any] | None = None,
+    bad: Marks | None = None,
+    threads: int = 1,
 ) -> npt.NDArray[Any]:
     """Scale every row to Euclidean length one, in one pass over the memory.
 
@@ -75,14 +91,16 @@ def normalize(
             allocates it.
         dtype: np.float32, np.float16, ml_dtypes.bfloat16 or np.int8 (127 times the value, to the nearest whole
             number); None means that of `out`, and float32 where there is none.
+        bad: Where to mark the rows that are all zeros or not finite, `(n,)`, bool; they become zeros in `out`. None
+            raises for them.
         threads: Most threads to use; the result doesn't depend on it.
 
     Returns:
         `out`, of the shape of `x`; empty where `x` has no rows.
 
     Raises:
-        InvalidInput: An argument can't be used (nothing was written), or a row is all zeros or not finite: such
-            rows are left as they are in `out`, the others are written.
+        InvalidInput: An argument can't be used (nothing was written), or a row is all zeros or not finite and `bad`
+            is None: such rows are left as they are in `out`, the others are written.
 
     Example:
         >>> normalize(np.array([3, 4], dtype=np.float32)).tolist()
@@ -94,13 +112,12 @@ def normalize(
     if getattr(dtype, "__name__", None) not in STORED:
         raise InvalidInput(f"dtype must be np.float32, np.float16, ml_dtypes.bfloat16 or np.int8, got {dtype!r}")
     result = output_of(out, x.shape, dtype, x, in_place=True)
+    check_marks(bad, len(rows))
     count_of(threads, "threads", MAX_THREADS)
-    bad, first = _core.normalize(x, result, threads)
-    if bad:
-        raise InvalidInput(
-            f"every row of x must be finite and not all zeros, but {bad} of {len(rows)} can't be scaled to "
-            f"length one, the first is row {first}; remove or replace them (the others were written)"
-        )
+    count, first = _core.normalize(x, result, bad, threads)
+    if count:
+        complaint = f"of x must be finite and not all zeros, but {count} of {len(rows)} can't be scaled to length one"
+        _zero_marked(result, bad, complaint, first)
     return result
 
 
@@ -113,6 +130,7 @@ def project(
     normalize: bool = True,
     precision: str = "float32",
     out: StoredRows | None = None,
+    bad: Marks | None = None,
     threads: int = 1,
 ) -> StoredRows:
     """Map rows between two vector spaces: (x - center) @ matrix + offset, then unit rows.
@@ -133,14 +151,16 @@ def project(
             three times the work, which is faster than float32 with "amx" only.
         out: Where to write, `(n, d_out)` or `(d_out,)`, float32, float16 or bfloat16, apart from the inputs. None
             allocates it, float32.
+        bad: Where to mark rows whose result isn't finite, or is all zeros where unit rows are asked for, `(n,)`, bool;
+            they become zeros in `out`. None raises for them.
         threads: Most threads to use; the result doesn't depend on it.
 
     Returns:
         `out`, `(n, d_out)` or `(d_out,)`; empty where `x` has no rows.
 
     Raises:
-        InvalidInput: An argument can't be used (nothing was written), or a row of the result isn't finite, or
-            is all zeros where unit rows were asked for (`out` is unspecified then).
+        InvalidInput: An argument can't be used (nothing was written), or `bad` is None and a row of the result isn't
+            finite, or is all zeros where unit rows were asked for (`out` is unspecified then).
 
     Example:
         >>> project(np.array([2, 0], dtype=np.float32), np.eye(2, dtype=np.float32)[::-1].copy()).tolist()
@@ -150,20 +170,27 @@ def project(
         raise InvalidInput(f"precision must be one of {', '.join(map(repr, _PRECISIONS))}, got {precision!r}")
     arithmetic = _PRECISIONS.index(precision)
     try:
-        result, bad, first = _core.project(x, matrix, center, offset, arithmetic, normalize, out, threads)
+        result, count, first = _core.project(x, matrix, center, offset, arithmetic, normalize, out, bad, threads)
     except ValueError as error:
-        _explain_project(x, matrix, center, offset, out, threads)
+        _explain_project(x, matrix, center, offset, out, bad, threads)
         raise InvalidInput(str(error)) from error
-    if bad:
+    if count:
         fault = "holds NaN or infinity, or is all zeros" if normalize else "holds NaN or infinity"
-        raise InvalidInput(
-            f"every row must map to one that can be used, but {bad} of {len(np.atleast_2d(x))} map to one "
-            f"that {fault}, the first is row {first}; remove or replace them"
-        )
+        complaint = f"must map to one that can be used, but {count} of {len(np.atleast_2d(x))} map to one that {fault}"
+        _zero_marked(result, bad, complaint, first)
     return result
 
 
-def _explain_project(x: Any, matrix: Any, center: Any, offset: Any, out: Any, threads: Any) -> None:
+def _zero_marked(result: npt.NDArray[Any], bad: Marks | None, complaint: str, first: int) -> None:
+    """Make the bad rows zeros, where they are marked; complain of them where they aren't."""
+    if bad is None:
+        raise InvalidInput(
+            f"every row {complaint}, the first is row {first}; remove or replace them, or have them marked with bad="
+        )
+    np.atleast_2d(result)[bad] = 0
+
+
+def _explain_project(x: Any, matrix: Any, center: Any, offset: Any, out: Any, bad: Any, threads: Any) -> None:
     """Raises InvalidInput for what the compiled module has refused."""
     columns = rows_of(x, "x", *STORED).shape[1]
     d_in, d_out = matrix_of(matrix, "matrix", *FLOATING).shape
@@ -177,6 +204,7 @@ def _explain_project(x: Any, matrix: Any, center: Any, offset: Any, out: Any, th
             vector_of(vector, name, np.float32, size)
     dtype = np.float32 if out is None else typed(out, "out", *FLOATING).dtype.type
     output_of(out, (*x.shape[:-1], d_out), dtype, x, matrix, center, offset)
+    check_marks(bad, len(np.atleast_2d(x)))
     count_of(threads, "threads", MAX_THREADS)
 
 
@@ -189,7 +217,7 @@ def merge_topk(
         keys: `(lists, n)` or `(queries, lists, n)`, uint64, C-contiguous, in any order; 2**64 - 1 is padding.
             Lists that are ranked already, as a search returns them, are merged several times faster.
         scores: Of the shape of `keys`, float32, C-contiguous; infinities are ordinary scores.
-        k: Number of places, at least 1.
+        k: Number of places, from 1 to 16,777,216.
         threads: Most threads to use, for several queries; the result doesn't depend on it.
 
     Returns:
@@ -225,7 +253,7 @@ def _explain_merge(keys: Any, scores: Any, k: Any, threads: Any) -> None:
         raise InvalidInput("keys and scores must be C-contiguous; use np.ascontiguousarray")
     if np.isnan(scores).any():
         raise InvalidInput(f"scores must not be NaN, got {int(np.isnan(scores).sum())}; give padding the score -inf")
-    count_of(k, "k", 2**31 - 1)
+    count_of(k, "k", 2**24)
     count_of(threads, "threads", MAX_THREADS)
 
 

@@ -1,6 +1,8 @@
 // project against its reference.
 #pragma once
 
+#include <algorithm>
+
 #include "../../cpp/kernels/dispatch.h"
 #include "cases.h"
 #include "reference.h"
@@ -52,6 +54,11 @@ Sum projected(const Projection& p, const T* x, Rows<Weight>& matrix, std::size_t
     return sum;
 }
 
+struct BadRows {
+    std::size_t count;
+    std::size_t first;
+};
+
 // Where every row went, in one call for all or in one for each.
 template <typename T, typename Out>
 BadRows project(const Kernels& kernels, const Projection& p, Rows<T>& x, Rows<Out>& out, bool together,
@@ -60,11 +67,16 @@ BadRows project(const Kernels& kernels, const Projection& p, Rows<T>& x, Rows<Ou
     const auto kernel = kernels.project[kind_of<T>()];
     const auto element = static_cast<Element>(kind_of<Out>());
     if (together) {
-        return kernel(p, x.first(), x.stride(), x.n, out.first(), out.stride(), element, past_caches, scratch.data());
+        Guarded<bool> bad(x.n);
+        const std::size_t count =
+            kernel(p, x.first(), x.stride(), x.n, out.first(), out.stride(), element, past_caches, bad.data(), scratch.data());
+        const auto marked = static_cast<std::size_t>(std::count(bad.data(), bad.data() + x.n, true));
+        check(marked == count, "project marks as many bad rows as it counts: %zu, %zu", marked, count);
+        return {count, static_cast<std::size_t>(std::find(bad.data(), bad.data() + x.n, true) - bad.data())};
     }
     BadRows bad = {0, x.n};
     for (std::size_t i = 0; i < x.n; ++i) {
-        bad.count += kernel(p, x.row(i), 0, 1, out.row(i), 0, element, past_caches, scratch.data()).count;
+        bad.count += kernel(p, x.row(i), 0, 1, out.row(i), 0, element, past_caches, nullptr, scratch.data());
     }
     return bad;
 }
