@@ -8,12 +8,18 @@ namespace {
 
 constexpr size_t cache_line = 64;
 
-// Two sums at a time: one alone would wait for the previous multiply-add, about four cycles each.
-inline double sum_of_squares(const float* x, size_t d) {
+// Floats between what is read and what is asked for: enough for memory to answer in the meantime.
+constexpr size_t floats_ahead = 2048;
+constexpr size_t line_floats = cache_line / sizeof(float);
+
+// Two sums at a time: one alone would wait for the previous multiply-add, about four cycles each. Meanwhile d floats from `ahead`
+// on are asked for, a line at a time: asked for at once, they would be in each other's way.
+inline double sum_of_squares(const float* x, size_t d, const float* ahead) {
     Wide even = wide_zero();
     Wide odd = wide_zero();
     size_t i = 0;
     for (; i + 2 * lanes <= d; i += 2 * lanes) {
+        for (size_t line = 0; line < 2 * lanes; line += line_floats) __builtin_prefetch(ahead + i + line);
         const Wide a = widen(load(x + i));
         const Wide b = widen(load(x + i + lanes));
         even = multiply_add(a, a, even);
@@ -106,8 +112,10 @@ size_t normalize(const float* x, ptrdiff_t stride, size_t n, size_t d, void* out
                  bool* bad) noexcept {
     Out* out = static_cast<Out*>(out_rows);
     size_t bad_rows = 0;
+    const size_t rows_ahead = 1 + floats_ahead / (d + 1);
     for (size_t i = 0; i < n; ++i, x += stride, out += out_stride) {
-        const double reciprocal = reciprocal_norm(sum_of_squares(x, d));
+        const float* ahead = i + rows_ahead < n ? x + static_cast<ptrdiff_t>(rows_ahead) * stride : x;
+        const double reciprocal = reciprocal_norm(sum_of_squares(x, d, ahead));
         const bool good = reciprocal != 0.0;
         if (good) scale_row(x, d, reciprocal * unit_of(out), out, past_caches);
         if (bad) bad[i] = !good;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t tile_rows = 6;
 // Input columns at a time: with 64 output columns 32 KB of the matrix, which stay in the first-level cache for all rows.
-constexpr size_t depth_step = 128;
+constexpr size_t depth_step = 192;
 
 // The columns of one panel: where they are, and how many count.
 struct Panel {
@@ -133,7 +133,7 @@ inline void add_offset(const float* offset, size_t d, float* row) {
 template <typename Out>
 inline bool finish_row(const Projection& p, float* row, Out* out, bool past_caches) {
     if (p.offset) add_offset(p.offset, p.d_out, row);
-    const double squares = sum_of_squares(row, p.d_out);
+    const double squares = sum_of_squares(row, p.d_out, row);
     const bool finite = squares < __builtin_huge_val();
     const double factor = p.unit ? reciprocal_norm(squares) : 1.0;
     scale_row(row, p.d_out, factor, out, past_caches);
@@ -154,37 +154,50 @@ inline size_t finish_rows(const Projection& p, float* rows, size_t n, size_t beg
     return bad_rows;
 }
 
-// A single row against vectors · lanes columns from `w` on, where the matrix lies.
-template <size_t vectors, typename Weight>
-inline void multiply_row(const Weight* w, ptrdiff_t stride, const float* x, size_t d_in, float* out) {
-    Vec totals[vectors];
-    UNROLL for (size_t v = 0; v < vectors; ++v) totals[v] = zero();
-    for (size_t k = 0; k < d_in; ++k, w += stride) {
-        const Vec factor = broadcast(x[k]);
-        UNROLL for (size_t v = 0; v < vectors; ++v) {
-            totals[v] = multiply_add(factor, load(w + v * lanes), totals[v]);
-        }
-    }
-    UNROLL for (size_t v = 0; v < vectors; ++v) store(out + v * lanes, totals[v]);
-}
+// Rows of the matrix that are taken together where a single row is mapped: that many runs of memory are read side by side, and
+// the sums are read and written that much less often.
+constexpr size_t rows_together = 4;
+constexpr size_t vectors_together = 4;
 
-// As many columns at a time as there are registers, since the matrix is read once, and best in long runs.
-template <typename Weight>
-inline void multiply_one(const Projection& p, const float* x, float* out) {
-    const Weight* w = static_cast<const Weight*>(p.matrix);
+// Adds x[0], x[1], … times as many rows of the matrix, from `w` on, to the sums in `out`.
+template <size_t rows, typename Weight>
+inline void add_matrix_rows(const Projection& p, const Weight* w, const float* x, float* out) {
+    Vec factors[rows];
+    UNROLL for (size_t r = 0; r < rows; ++r) factors[r] = broadcast(x[r]);
     size_t column = 0;
-    for (; column + row_vectors * lanes <= p.d_out; column += row_vectors * lanes) {
-        multiply_row<row_vectors>(w + column, p.matrix_stride, x, p.d_in, out + column);
-    }
-    for (; column + panel_width <= p.d_out; column += panel_width) {
-        multiply_row<panel_vectors>(w + column, p.matrix_stride, x, p.d_in, out + column);
+    for (; column + vectors_together * lanes <= p.d_out; column += vectors_together * lanes) {
+        Vec totals[vectors_together];
+        UNROLL for (size_t v = 0; v < vectors_together; ++v) totals[v] = load(out + column + v * lanes);
+        UNROLL for (size_t r = 0; r < rows; ++r) {
+            const Weight* row = w + static_cast<ptrdiff_t>(r) * p.matrix_stride + column;
+            __builtin_prefetch(row + static_cast<ptrdiff_t>(rows) * p.matrix_stride, 0, 2);
+            UNROLL for (size_t v = 0; v < vectors_together; ++v) {
+                totals[v] = multiply_add(factors[r], load(row + v * lanes), totals[v]);
+            }
+        }
+        UNROLL for (size_t v = 0; v < vectors_together; ++v) store(out + column + v * lanes, totals[v]);
     }
     for (; column < p.d_out; column += lanes) {
         const size_t count = p.d_out - column < lanes ? p.d_out - column : lanes;
-        Vec total = zero();
-        for (size_t k = 0; k < p.d_in; ++k) total = multiply_add(broadcast(x[k]), weights_at<Weight>(p, k, column), total);
+        Vec total = load_first(out + column, count);
+        for (size_t r = 0; r < rows; ++r) {
+            const Weight* row = w + static_cast<ptrdiff_t>(r) * p.matrix_stride + column;
+            total = multiply_add(factors[r], load_first(row, count), total);
+        }
         store_first(out + column, total, count);
     }
+}
+
+// A single row, by the matrix where it lies.
+template <typename Weight>
+inline void multiply_one(const Projection& p, const float* x, float* out) {
+    const Weight* w = static_cast<const Weight*>(p.matrix);
+    for (size_t j = 0; j < p.d_out; ++j) out[j] = 0.0f;
+    size_t k = 0;
+    for (; k + rows_together <= p.d_in; k += rows_together, w += static_cast<ptrdiff_t>(rows_together) * p.matrix_stride) {
+        add_matrix_rows<rows_together>(p, w, x + k, out);
+    }
+    for (; k < p.d_in; ++k, w += p.matrix_stride) add_matrix_rows<1>(p, w, x + k, out);
 }
 
 inline void multiply_one(const Projection& p, const float* x, float* out) {

@@ -29,11 +29,6 @@ inline __m256i first_lanes(size_t count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
 }
 
-// The first `count` of four double lanes, all where there are more.
-inline __m256i first_wide_lanes(size_t count) {
-    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(count)), _mm256_setr_epi64x(0, 1, 2, 3));
-}
-
 inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec broadcast(float value) { return _mm256_set1_ps(value); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
@@ -48,6 +43,7 @@ inline Vec load(const int8_t* p) {
 }
 template <typename In>
 inline Vec load_first(const In* p, size_t count) {
+    if (count == lanes) return load(p);
     In whole[lanes] = {};
     for (size_t i = 0; i < count; ++i) whole[i] = p[i];
     return load(whole);
@@ -80,9 +76,25 @@ template <typename Out>
 inline void store(Out* p, Vec value) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bits_of(value, p));
 }
-inline void store_first(float* p, Vec value, size_t count) { _mm256_maskstore_ps(p, first_lanes(count), value); }
+// Not with a mask: some processors take a hundred cycles for such a store.
+inline void store_first(float* p, Vec value, size_t count) {
+    if (count == lanes) return store(p, value);
+    __m128 rest = _mm256_castps256_ps128(value);
+    if (count & 4) {
+        _mm_storeu_ps(p, rest);
+        rest = _mm256_extractf128_ps(value, 1);
+        p += 4;
+    }
+    if (count & 2) {
+        _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+        rest = _mm_movehl_ps(rest, rest);
+        p += 2;
+    }
+    if (count & 1) _mm_store_ss(p, rest);
+}
 template <typename Out>
 inline void store_first(Out* p, Vec value, size_t count) {
+    if (count == lanes) return store(p, value);
     Out whole[lanes];
     store(whole, value);
     for (size_t i = 0; i < count; ++i) p[i] = whole[i];
@@ -121,12 +133,16 @@ inline Wide widen(Vec value) {
     return {_mm256_cvtps_pd(_mm256_castps256_ps128(value)), _mm256_cvtps_pd(_mm256_extractf128_ps(value, 1))};
 }
 inline Vec narrow(Wide value) { return _mm256_set_m128(_mm256_cvtpd_ps(value.high), _mm256_cvtpd_ps(value.low)); }
+inline void add_wide(double* p, Wide value) {
+    _mm256_storeu_pd(p, _mm256_add_pd(_mm256_loadu_pd(p), value.low));
+    _mm256_storeu_pd(p + 4, _mm256_add_pd(_mm256_loadu_pd(p + 4), value.high));
+}
 inline void add_first(double* p, Vec value, size_t count) {
-    const Wide wide = widen(value);
-    const __m256i low = first_wide_lanes(count);
-    const __m256i high = first_wide_lanes(count < 4 ? 0 : count - 4);
-    _mm256_maskstore_pd(p, low, _mm256_add_pd(_mm256_maskload_pd(p, low), wide.low));
-    _mm256_maskstore_pd(p + 4, high, _mm256_add_pd(_mm256_maskload_pd(p + 4, high), wide.high));
+    if (count == lanes) return add_wide(p, widen(value));
+    double whole[lanes] = {};
+    for (size_t i = 0; i < count; ++i) whole[i] = p[i];
+    add_wide(whole, widen(value));
+    for (size_t i = 0; i < count; ++i) p[i] = whole[i];
 }
 inline Wide add(Wide a, Wide b) { return {_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)}; }
 inline Wide multiply(Wide a, double b) {
