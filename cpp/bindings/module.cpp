@@ -210,7 +210,7 @@ std::tuple<py::array, py::array, py::array> comoment(const py::object& x_array, 
     const Kernels& kernels = active_kernels();
     without_gil(product(n, x.d, y.d), [&] {
         for_ranges(panels, product(n, x.d, covariance_columns), threads, [&](std::size_t begin, std::size_t end) {
-            const auto scratch = scratch_of<float>(covariance_block_rows * (x.d + covariance_columns + 8));
+            const auto scratch = scratch_of<float>(products_scratch_size(x.d));
             std::vector<std::size_t> ours;
             for (std::size_t i = begin; i < end; ++i) ours.push_back(evenly(i, panels));
             kernels.add_products(x, y, n, ours.data(), ours.size(), upper, out, scratch.get());

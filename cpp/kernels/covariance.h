@@ -28,10 +28,13 @@ using ColumnSums = void(const ShiftedRows& rows, size_t n, size_t begin, size_t 
 
 // products[i * y.d + j] = Σ (x[i] - x.shift[i]) (y[j] - y.shift[j]) over n rows is added to what is there, for all i and the
 // columns j of `count` panels: covariance_columns columns each, or what is left of them, from multiples of it on.
-// With `upper`, elements with i > j may be left out.
-//   scratch: covariance_block_rows · (x.d + covariance_columns + 8) floats.
+// With `upper`, y is x, and elements with i > j may be left out.
 constexpr size_t covariance_columns = 64;
 using Products = void(const ShiftedRows& x, const ShiftedRows& y, size_t n, const size_t* panels, size_t count, bool upper,
                       double* products, float* scratch) noexcept;
+
+// Number of floats in `scratch`: a block of x and of a panel of y, and what whole vectors write beyond them. Internal linkage,
+// since every level includes this.
+static inline size_t products_scratch_size(size_t d_x) { return covariance_block_rows * (d_x + covariance_columns + 8); }
 
 }  // namespace crossfade

@@ -7,20 +7,36 @@
 namespace crossfade {
 namespace {
 
+// Rows whose sums are added up in registers before they are added to those in memory.
+constexpr size_t rows_at_once = 4;
+
+template <size_t rows_taken, typename In>
+inline void add_to_sums(const ShiftedRows& rows, const In* row, size_t begin, size_t end, double* sums, double* shifted_sums) {
+    for (size_t j = begin; j < end; j += lanes) {
+        const size_t count = end - j < lanes ? end - j : lanes;
+        const Vec shift = load_first(rows.shift + j, count);
+        Wide sum = wide_zero();
+        Wide shifted_sum = wide_zero();
+        UNROLL for (size_t r = 0; r < rows_taken; ++r) {
+            const Vec value = load_first(row + static_cast<ptrdiff_t>(r) * rows.stride + j, count);
+            sum = add(sum, widen(value));
+            shifted_sum = add(shifted_sum, widen(subtract(value, shift)));
+        }
+        add_first(sums + j, sum, count);
+        add_first(shifted_sums + j, shifted_sum, count);
+    }
+}
+
 template <typename In>
 inline void sum_columns(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums,
                         double* shifted_sums) {
     const In* row = static_cast<const In*>(rows.data);
     for (size_t j = begin; j < end; ++j) sums[j] = shifted_sums[j] = 0.0;
-    for (size_t i = 0; i < n; ++i, row += rows.stride) {
-        for (size_t j = begin; j < end; j += lanes) {
-            const size_t count = end - j < lanes ? end - j : lanes;
-            const Vec value = load_first(row + j, count);
-            const Vec shifted = subtract(value, load_first(rows.shift + j, count));
-            add_first(sums + j, value, count);
-            add_first(shifted_sums + j, shifted, count);
-        }
+    size_t i = 0;
+    for (; i + rows_at_once <= n; i += rows_at_once, row += static_cast<ptrdiff_t>(rows_at_once) * rows.stride) {
+        add_to_sums<rows_at_once>(rows, row, begin, end, sums, shifted_sums);
     }
+    for (; i < n; ++i, row += rows.stride) add_to_sums<1>(rows, row, begin, end, sums, shifted_sums);
 }
 
 void column_sums(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums,
@@ -37,17 +53,16 @@ void column_sums(const ShiftedRows& rows, size_t n, size_t begin, size_t end, do
     }
 }
 
-// `width` columns from `begin` on, of n rows, shifted, one row after the other; zeros beyond the last column.
+// `width` columns from `begin` on, of n rows, shifted, one row after the other; zeros beyond the last column. Whole vectors are
+// written: what is beyond a row's width is written over by what comes next.
 template <typename In>
 inline void pack_columns(const ShiftedRows& rows, size_t first, size_t n, size_t begin, size_t width, float* packed) {
     const In* row = static_cast<const In*>(rows.data) + static_cast<ptrdiff_t>(first) * rows.stride;
-    const size_t there = rows.d - begin < width ? rows.d - begin : width;
     for (size_t i = 0; i < n; ++i, row += rows.stride, packed += width) {
         for (size_t j = 0; j < width; j += lanes) {
-            const size_t count = there < j ? 0 : there - j < lanes ? there - j : lanes;
-            const size_t room = width - j < lanes ? width - j : lanes;
-            const Vec shift = load_first(rows.shift + begin + j, count);
-            store_first(packed + j, subtract(load_first(row + begin + j, count), shift), room);
+            const size_t column = begin + j;
+            const size_t count = rows.d <= column ? 0 : rows.d - column < lanes ? rows.d - column : lanes;
+            store(packed + j, subtract(load_first(row + column, count), load_first(rows.shift + column, count)));
         }
     }
 }
@@ -71,7 +86,10 @@ inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size
                      size_t d_y) {
     Vec totals[tile_rows][panel_vectors];
     UNROLL for (size_t r = 0; r < tile_rows; ++r) {
-        UNROLL for (size_t v = 0; v < panel_vectors; ++v) totals[r][v] = zero();
+        UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
+            totals[r][v] = zero();
+            __builtin_prefetch(products + r * d_y + v * lanes, 1);
+        }
     }
     for (size_t k = 0; k < n; ++k, x += tile_rows, y += panel_width) {
         Vec columns[panel_vectors];
@@ -85,7 +103,7 @@ inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size
     }
     UNROLL for (size_t r = 0; r < tile_rows; ++r) {
         UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
-            if (r < rows) add_first(products + r * d_y + v * lanes, totals[r][v], columns_in(width, v));
+            if (r < rows) add_first(products + r * d_y + v * lanes, widen(totals[r][v]), columns_in(width, v));
         }
     }
 }

@@ -9,9 +9,6 @@ namespace crossfade {
 namespace {
 
 constexpr size_t tile_rows = 6;
-// Input columns at a time: with 64 output columns 32 KB of the matrix, which stay in the first-level cache for all rows.
-constexpr size_t depth_step = 192;
-
 // The columns of one panel: where they are, and how many count.
 struct Panel {
     const float* columns;
@@ -217,8 +214,8 @@ inline void multiply_block(const Projection& p, const Operands& x, size_t n, flo
     for (size_t column = 0; column < p.d_out; column += panel_width) {
         const Panel panel = panel_at(p, column);
         const auto multiply = panel.width == panel_width ? multiply_rows<true, pairs> : multiply_rows<false, pairs>;
-        for (size_t k = 0; k < all || k == 0; k += depth_step) {
-            const Depth depth = {k, k + depth_step < all ? k + depth_step : all};
+        for (size_t k = 0; k < all || k == 0; k += panel_depth) {
+            const Depth depth = {k, k + panel_depth < all ? k + panel_depth : all};
             multiply(panel, x.rows, x.stride, n, depth, out + column, static_cast<ptrdiff_t>(mapped_stride(p)), next_rows);
         }
     }

@@ -21,7 +21,7 @@ struct Wide {
 
 constexpr size_t lanes = 8;
 constexpr size_t panel_vectors = 2;  // with 6 rows: 12 accumulators of 16 registers
-constexpr size_t row_vectors = 12;  // for a single row, which has no weights to share
+constexpr size_t panel_depth = 192;  // 12 KB of the matrix: they stay in the first-level cache for all rows
 
 // The first `count` of eight lanes, 0 ≤ count ≤ 8.
 inline __m256i first_lanes(size_t count) {
@@ -33,7 +33,9 @@ inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec broadcast(float value) { return _mm256_set1_ps(value); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
 inline Vec load(const Half* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
-inline Vec load_first(const float* p, size_t count) { return _mm256_maskload_ps(p, first_lanes(count)); }
+inline Vec load_first(const float* p, size_t count) {
+    return count == lanes ? load(p) : _mm256_maskload_ps(p, first_lanes(count));
+}
 inline Vec load(const Bfloat* p) {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
@@ -137,11 +139,11 @@ inline void add_wide(double* p, Wide value) {
     _mm256_storeu_pd(p, _mm256_add_pd(_mm256_loadu_pd(p), value.low));
     _mm256_storeu_pd(p + 4, _mm256_add_pd(_mm256_loadu_pd(p + 4), value.high));
 }
-inline void add_first(double* p, Vec value, size_t count) {
-    if (count == lanes) return add_wide(p, widen(value));
+inline void add_first(double* p, Wide value, size_t count) {
+    if (count == lanes) return add_wide(p, value);
     double whole[lanes] = {};
     for (size_t i = 0; i < count; ++i) whole[i] = p[i];
-    add_wide(whole, widen(value));
+    add_wide(whole, value);
     for (size_t i = 0; i < count; ++i) p[i] = whole[i];
 }
 inline Wide add(Wide a, Wide b) { return {_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)}; }

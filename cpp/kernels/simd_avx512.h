@@ -21,7 +21,7 @@ struct Wide {
 
 constexpr size_t lanes = 16;
 constexpr size_t panel_vectors = 4;  // with 6 rows: 24 accumulators of 32 registers
-constexpr size_t row_vectors = 24;  // for a single row: its products don't share weights, so all registers go to columns
+constexpr size_t panel_depth = 128;  // 32 KB of the matrix: they stay in the first-level cache for all rows
 
 // The first `count` of sixteen lanes, 0 ≤ count ≤ 16.
 inline __mmask16 first_lanes(size_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
@@ -118,13 +118,12 @@ inline Vec narrow(Wide value) {
     const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(value.low));
     return _mm512_insertf32x8(low, _mm512_cvtpd_ps(value.high), 1);
 }
-inline void add_first(double* p, Vec value, size_t count) {
-    const Wide wide = widen(value);
+inline void add_first(double* p, Wide value, size_t count) {
     const auto mask = first_lanes(count);
     const auto low = static_cast<__mmask8>(mask);
     const auto high = static_cast<__mmask8>(mask >> 8);
-    _mm512_mask_storeu_pd(p, low, _mm512_add_pd(_mm512_maskz_loadu_pd(low, p), wide.low));
-    _mm512_mask_storeu_pd(p + 8, high, _mm512_add_pd(_mm512_maskz_loadu_pd(high, p + 8), wide.high));
+    _mm512_mask_storeu_pd(p, low, _mm512_add_pd(_mm512_maskz_loadu_pd(low, p), value.low));
+    _mm512_mask_storeu_pd(p + 8, high, _mm512_add_pd(_mm512_maskz_loadu_pd(high, p + 8), value.high));
 }
 inline Wide add(Wide a, Wide b) { return {_mm512_add_pd(a.low, b.low), _mm512_add_pd(a.high, b.high)}; }
 inline Wide multiply(Wide a, double b) {

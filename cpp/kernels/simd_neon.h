@@ -22,7 +22,7 @@ struct Wide {
 
 constexpr size_t lanes = 4;
 constexpr size_t panel_vectors = 4;  // with 6 rows: 24 accumulators of 32 registers
-constexpr size_t row_vectors = 24;  // for a single row, which has no weights to share
+constexpr size_t panel_depth = 192;  // 12 KB of the matrix: they stay in the first-level cache for all rows
 
 inline Vec zero() { return vdupq_n_f32(0.0f); }
 inline Vec broadcast(float value) { return vdupq_n_f32(value); }
@@ -92,12 +92,11 @@ inline float sum(Vec value) { return vaddvq_f32(value); }
 inline Wide wide_zero() { return {vdupq_n_f64(0.0), vdupq_n_f64(0.0)}; }
 inline Wide widen(Vec value) { return {vcvt_f64_f32(vget_low_f32(value)), vcvt_high_f64_f32(value)}; }
 inline Vec narrow(Wide value) { return vcvt_high_f32_f64(vcvt_f32_f64(value.low), value.high); }
-inline void add_first(double* p, Vec value, size_t count) {
-    const Wide wide = widen(value);
+inline void add_first(double* p, Wide value, size_t count) {
     double whole[lanes] = {};
     for (size_t i = 0; i < count; ++i) whole[i] = p[i];
-    vst1q_f64(whole, vaddq_f64(vld1q_f64(whole), wide.low));
-    vst1q_f64(whole + 2, vaddq_f64(vld1q_f64(whole + 2), wide.high));
+    vst1q_f64(whole, vaddq_f64(vld1q_f64(whole), value.low));
+    vst1q_f64(whole + 2, vaddq_f64(vld1q_f64(whole + 2), value.high));
     for (size_t i = 0; i < count; ++i) p[i] = whole[i];
 }
 inline Wide add(Wide a, Wide b) { return {vaddq_f64(a.low, b.low), vaddq_f64(a.high, b.high)}; }

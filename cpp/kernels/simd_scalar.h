@@ -15,7 +15,7 @@ using Wide = double;
 
 constexpr size_t lanes = 1;
 constexpr size_t panel_vectors = 8;
-constexpr size_t row_vectors = 8;
+constexpr size_t panel_depth = 192;
 
 inline float from_bits(uint32_t bits) {
     float value;
@@ -108,8 +108,8 @@ inline float sum(Vec value) { return value; }
 inline Wide wide_zero() { return 0.0; }
 inline Wide widen(Vec value) { return static_cast<double>(value); }
 inline Vec narrow(Wide value) { return static_cast<float>(value); }
-inline void add_first(double* p, Vec value, size_t count) {
-    if (count) *p += static_cast<double>(value);
+inline void add_first(double* p, Wide value, size_t count) {
+    if (count) *p += value;
 }
 inline Wide add(Wide a, Wide b) { return a + b; }
 inline Wide multiply(Wide a, double b) { return a * b; }

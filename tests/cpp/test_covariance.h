@@ -63,7 +63,7 @@ void test_products(const Kernels& kernels, std::size_t n, std::size_t d_x, std::
     std::fill_n(products.data(), products.size(), 1.0);
     std::vector<std::size_t> panels((d_y + covariance_columns - 1) / covariance_columns);
     std::iota(panels.rbegin(), panels.rend(), std::size_t{0});
-    Guarded<float> scratch(covariance_block_rows * (d_x + covariance_columns + 8));
+    Guarded<float> scratch(products_scratch_size(d_x));
     kernels.add_products(x.given(), y.given(), n, panels.data(), panels.size(), upper, products.data(), scratch.data());
 
     const double terms = static_cast<double>(std::min(n, covariance_block_rows) + 3);
