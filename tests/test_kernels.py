@@ -421,11 +421,18 @@ def test_merge_matches_its_oracle(level: str, seed: int, shape: tuple[int, ...],
 
 
 @examples
-@given(seed=SEEDS, lists=st.integers(1, 9), n=st.integers(1, 30), k=st.integers(1, 40), padded=st.booleans())
-def test_merge_of_ranked_lists(seed: int, lists: int, n: int, k: int, padded: bool) -> None:
+@given(
+    seed=SEEDS,
+    lists=st.integers(1, 17),
+    n=st.integers(1, 30),
+    k=st.integers(1, 40),
+    padded=st.booleans(),
+    lowest=st.sampled_from([0, 2**32 - 10, 2**64 - 70]),
+)
+def test_merge_of_ranked_lists(seed: int, lists: int, n: int, k: int, padded: bool, lowest: int) -> None:
     """Lists in the order of a search, ties and all, padded or not, one of them unranked perhaps, are merged right."""
     generator = np.random.default_rng(seed)
-    keys = generator.integers(0, 2 * n, (2, lists, n), dtype=np.uint64)
+    keys = generator.integers(0, 2 * n, (2, lists, n), dtype=np.uint64) + np.uint64(lowest)
     scores = generator.integers(0, n, keys.shape).astype(np.float32)
     order = np.lexsort((keys, -scores))
     keys, scores = np.take_along_axis(keys, order, -1), np.take_along_axis(scores, order, -1)

@@ -82,85 +82,115 @@ inline size_t without_padding(const uint64_t* keys, size_t n) {
     return n;
 }
 
-// A candidate's place in the order, as a number: the higher the better. None is 0.
-using Rank = unsigned __int128;
-
-inline Rank rank_of(uint64_t key, float score) {
-    const float unsigned_zero = score + 0.0f;
-    uint32_t bits;
-    memcpy(&bits, &unsigned_zero, sizeof bits);
-    bits ^= (bits >> 31) ? 0xffffffffu : 0x80000000u;
-    return static_cast<Rank>(bits) << 64 | ~key;
-}
-
 struct RankedList {
     const uint64_t* keys;
     const float* scores;
     size_t n;
 };
 
-// At most groups · width ranked lists. The best head is that of the best group, and a step changes one group only.
-template <size_t groups, size_t width>
+// A candidate's place in the order, as a number: the higher the better, 0 for none. Keys that need more than 32 bits share a
+// place, for which the lower half is 0.
+using Rank = uint64_t;
+
+inline Rank rank_of(uint64_t key, float score) {
+    const float unsigned_zero = score + 0.0f;
+    uint32_t bits;
+    memcpy(&bits, &unsigned_zero, sizeof bits);
+    bits ^= (bits >> 31) ? 0xffffffffu : 0x80000000u;
+    return static_cast<Rank>(bits) << 32 | (key < UINT32_MAX ? ~static_cast<uint32_t>(key) : 0);
+}
+
+inline bool is_shared(Rank rank) { return static_cast<uint32_t>(rank) == 0; }
+
+// At most 4 or 16 ranked lists, in one group or four. The best head is that of the best group, and a step changes one group only. The rank of what
+// comes after each head is there before it is asked for.
+template <size_t groups>
 struct Heads {
-    static constexpr size_t capacity = groups * width;
+    static constexpr size_t width = 4;
 
-    Rank ranks[capacity] = {};
-    const uint64_t* keys[capacity];
-    const float* scores[capacity];
-    const uint64_t* ends[capacity];
-    size_t best[groups];
-    size_t size = 0;
+    struct Best {
+        size_t place;
+        Rank rank;
+    };
 
-    void enter(const RankedList& list) {
-        if (list.n == 0) return;
-        keys[size] = list.keys;
-        scores[size] = list.scores;
-        ends[size] = list.keys + list.n;
-        ranks[size++] = rank_of(*list.keys, *list.scores);
+    Rank ranks[groups * width] = {};
+    Rank next_ranks[groups * width] = {};
+    RankedList rest[groups * width];
+    Best best[groups];
+
+    static Rank rank_at(const RankedList& list, size_t i) { return i < list.n ? rank_of(list.keys[i], list.scores[i]) : 0; }
+
+    Heads(const RankedList* lists, size_t count) {
+        for (size_t i = 0; i < count; ++i) {
+            rest[i] = lists[i];
+            ranks[i] = rank_at(lists[i], 0);
+            next_ranks[i] = rank_at(lists[i], 1);
+        }
+        for (size_t group = 0; group < groups; ++group) choose(group);
+    }
+
+    static Best better_of(const Best& a, const Best& b) {
+        const bool second = b.rank > a.rank;
+        return {second ? b.place : a.place, second ? b.rank : a.rank};
     }
 
     void choose(size_t group) {
-        size_t chosen = group * width;
-        for (size_t i = chosen + 1; i < (group + 1) * width; ++i) chosen = ranks[i] > ranks[chosen] ? i : chosen;
-        best[group] = chosen;
+        const size_t i = group * width;
+        best[group] = better_of(better_of({i, ranks[i]}, {i + 1, ranks[i + 1]}),
+                                better_of({i + 2, ranks[i + 2]}, {i + 3, ranks[i + 3]}));
     }
 
-    void step(size_t list) {
-        const bool ends_here = ++keys[list] == ends[list];
-        ++scores[list];
-        ranks[list] = ends_here ? 0 : rank_of(*keys[list], *scores[list]);
-        choose(list / width);
+    Best best_of_all() const {
+        if (groups == 1) return best[0];
+        return better_of(better_of(best[0], best[1]), better_of(best[groups - 2], best[groups - 1]));
+    }
+
+    size_t lowest_key(Rank rank) const {
+        uint64_t lowest = padding_key;
+        size_t place = 0;
+        for (size_t i = 0; i < groups * width; ++i) {
+            if (ranks[i] != rank || *rest[i].keys >= lowest) continue;
+            lowest = *rest[i].keys;
+            place = i;
+        }
+        return place;
     }
 
     void merge(Written& written, size_t k) {
-        for (size_t group = 0; group < groups; ++group) choose(group);
         while (written.places < k) {
-            size_t list = best[0];
-            for (size_t group = 1; group < groups; ++group) list = ranks[best[group]] > ranks[list] ? best[group] : list;
-            if (ranks[list] == 0) return;
-            written.take(*keys[list], *scores[list]);
-            step(list);
+            Best head = best_of_all();
+            if (head.rank == 0) return;
+            if (__builtin_expect(is_shared(head.rank), 0)) head.place = lowest_key(head.rank);
+            RankedList& list = rest[head.place];
+            written.take(*list.keys++, *list.scores++);
+            --list.n;
+            ranks[head.place] = next_ranks[head.place];
+            next_ranks[head.place] = rank_at(list, 1);
+            choose(head.place / width);
         }
     }
 };
 
-template <size_t groups, size_t width>
-void merge_many(const RankedList* lists, size_t count, Written& written, size_t k) {
-    Heads<groups, width> heads;
-    for (size_t i = 0; i < count; ++i) heads.enter(lists[i]);
-    heads.merge(written, k);
-}
-
-// Of two lists, what comes next is one comparison, whose outcome can't be foretold either.
+// Of two lists, what comes next is one comparison, whose outcome can't be foretold either. What would come after it is read from
+// both before it is known, so that the next comparison waits for this one only.
 inline void merge_two(const RankedList& a, const RankedList& b, Written& written, size_t k) {
     size_t i = 0;
     size_t j = 0;
-    while (i < a.n && j < b.n && written.places < k) {
-        const bool tie = a.scores[i] == b.scores[j];
-        const bool second = (b.scores[j] > a.scores[i]) | (tie & (b.keys[j] < a.keys[i]));
-        written.take(second ? b.keys[j] : a.keys[i], second ? b.scores[j] : a.scores[i]);
-        i += !second;
-        j += second;
+    if (a.n > 0 && b.n > 0) {
+        float score_a = a.scores[0];
+        float score_b = b.scores[0];
+        while (written.places < k) {
+            const float next_a = a.scores[i + 1 < a.n ? i + 1 : i];
+            const float next_b = b.scores[j + 1 < b.n ? j + 1 : j];
+            const bool tie = score_a == score_b;
+            const bool second = (score_b > score_a) | (tie & (b.keys[j] < a.keys[i]));
+            written.take(second ? b.keys[j] : a.keys[i], second ? score_b : score_a);
+            i += !second;
+            j += second;
+            score_a = second ? score_a : next_a;
+            score_b = second ? next_b : score_b;
+            if (i == a.n || j == b.n) break;
+        }
     }
     for (; i < a.n && written.places < k; ++i) written.take(a.keys[i], a.scores[i]);
     for (; j < b.n && written.places < k; ++j) written.take(b.keys[j], b.scores[j]);
@@ -179,9 +209,9 @@ bool merge_ranked(const uint64_t* keys, const float* scores, size_t lists, size_
     if (lists == 2) {
         merge_two(ranked[0], ranked[1], written, k);
     } else if (lists <= 4) {
-        merge_many<1, 4>(ranked, lists, written, k);
+        Heads<1>(ranked, lists).merge(written, k);
     } else {
-        merge_many<4, 4>(ranked, lists, written, k);
+        Heads<4>(ranked, lists).merge(written, k);
     }
     return true;
 }
