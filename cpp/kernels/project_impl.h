@@ -41,6 +41,15 @@ struct Depth {
     size_t end;
 };
 
+// What stands at one depth: an element or a pair of them.
+template <bool pairs>
+inline Vec multiply_add_depth(Vec a, Vec b, Vec c) {
+#ifdef CROSSFADE_PAIRS
+    if (pairs) return multiply_add_pairs(a, b, c);
+#endif
+    return multiply_add(a, b, c);
+}
+
 // `rows` × panel_width products, all kept in registers until the last input column of the step. Only the `full` panel is
 // read and written without a look at its width.
 template <size_t rows, bool full, bool pairs>
@@ -63,8 +72,7 @@ inline void multiply_tile(const Panel& panel, const float* x, ptrdiff_t x_stride
         UNROLL for (size_t r = 0; r < rows; ++r) {
             const Vec factor = broadcast(x[static_cast<ptrdiff_t>(r) * x_stride + static_cast<ptrdiff_t>(k)]);
             UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
-                totals[r][v] = pairs ? multiply_add_pairs(factor, weights[v], totals[r][v])
-                                     : multiply_add(factor, weights[v], totals[r][v]);
+                totals[r][v] = multiply_add_depth<pairs>(factor, weights[v], totals[r][v]);
             }
         }
     }
@@ -280,7 +288,7 @@ inline void multiply_pairs(const Projection& p, Operands x, size_t n, float* out
     }
     tiles_end();
 }
-#else
+#elif defined(CROSSFADE_PAIRS)
 inline void multiply_pairs(const Projection& p, const Operands& x, size_t n, float* out, Ahead& next_rows) {
     multiply_block<true>(p, x, n, out, next_rows);
 }
@@ -288,7 +296,9 @@ inline void multiply_pairs(const Projection& p, const Operands& x, size_t n, flo
 
 inline void multiply(const Projection& p, const Operands& x, size_t n, float* out, Ahead& next_rows) {
     if (n == 1 && !p.packed) return multiply_one(p, x.rows, out);
+#ifdef CROSSFADE_PAIRS
     if (in_pairs(p)) return multiply_pairs(p, x, n, out, next_rows);
+#endif
     multiply_block<false>(p, x, n, out, next_rows);
 }
 

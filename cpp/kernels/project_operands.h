@@ -13,7 +13,12 @@ constexpr size_t panel_width = panel_vectors * lanes;
 
 constexpr size_t round_up(size_t size, size_t step) { return (size + step - 1) / step * step; }
 
+// Whether two bfloat16 stand in the place of a float. Where nothing multiplies them so, they are floats that need few bits.
+#ifdef CROSSFADE_PAIRS
 inline bool in_pairs(const Projection& p) { return p.arithmetic != Arithmetic::float32; }
+#else
+constexpr bool in_pairs(const Projection&) { return false; }
+#endif
 
 #ifdef CROSSFADE_TILES
 // Matrix tiles are 16 rows of 16 floats or pairs; in pairs, all sizes are rounded up to whole ones.
@@ -51,10 +56,12 @@ inline size_t mapped_stride(const Projection& p) {
 size_t project_scratch_size(const Projection& p) noexcept { return operands_size(p) + block_rows(p) * mapped_stride(p); }
 
 // What rounding to bfloat16 leaves of a value.
-inline Vec low_part(Vec value) {
-    Bfloat high[lanes];
-    store(high, value);
-    return subtract(value, load(high));
+inline Vec low_part(Vec value) { return subtract(value, rounded_to_bfloat(value)); }
+
+// The part of an operand that is multiplied; in pairs, it is still to be rounded.
+inline Vec part_of(const Projection& p, Vec value, bool low) {
+    const Vec part = low ? low_part(value) : value;
+    return p.arithmetic == Arithmetic::float32 || in_pairs(p) ? part : rounded_to_bfloat(part);
 }
 
 // A part of a row of the matrix; zeros beyond its last row and column.
@@ -68,10 +75,13 @@ inline Vec weights_at(const Projection& p, size_t row, size_t column) {
 // What stands at depth k: a row of the matrix, or a pair of them.
 template <typename Weight>
 inline Vec packed_at(const Projection& p, size_t part, size_t k, size_t column) {
-    if (!in_pairs(p)) return weights_at<Weight>(p, k, column);
-    const Vec even = weights_at<Weight>(p, 2 * k, column);
-    const Vec odd = weights_at<Weight>(p, 2 * k + 1, column);
-    return matrix_part_is_low(p, part) ? pair(low_part(even), low_part(odd)) : pair(even, odd);
+    const auto weights = [&](size_t row) {
+        return part_of(p, weights_at<Weight>(p, row, column), matrix_part_is_low(p, part));
+    };
+#ifdef CROSSFADE_PAIRS
+    if (in_pairs(p)) return pair(weights(2 * k), weights(2 * k + 1));
+#endif
+    return weights(k);
 }
 
 template <typename Weight>
@@ -112,37 +122,32 @@ inline Vec centered_at(const In* x, const float* center, size_t i, size_t count)
     return center ? subtract(value, load_first(center + i, count)) : value;
 }
 
-template <typename In>
-inline void center_row(const In* x, const float* center, size_t d, float* out) {
-    for (size_t i = 0; i < d; i += lanes) {
-        const size_t count = d - i < lanes ? d - i : lanes;
-        store_first(out + i, centered_at(x, center, i, count), count);
-    }
-}
-
-// Pairs of bfloat16 are what bfloat16 one after the other are.
-template <typename In>
-inline void narrow_row(const Projection& p, const In* x, bool low, Bfloat* out) {
+// Pairs of bfloat16 are what bfloat16 one after the other are; a part is filled up with zeros.
+template <typename In, typename Operand>
+inline void prepare_part(const Projection& p, const In* x, bool low, Operand* out) {
     for (size_t i = 0; i < p.d_in; i += lanes) {
         const size_t count = p.d_in - i < lanes ? p.d_in - i : lanes;
-        const Vec value = centered_at(x, p.center, i, count);
-        store_first(out + i, low ? low_part(value) : value, count);
+        store_first(out + i, part_of(p, centered_at(x, p.center, i, count), low), count);
     }
-    for (size_t i = p.d_in; i < 2 * part_depth(p); ++i) out[i].bits = 0;
+    const size_t size = part_depth(p) * sizeof(float) / sizeof(Operand);
+    for (size_t i = p.d_in; i < size; ++i) out[i] = {};
 }
 
 template <typename In>
 inline void prepare_row(const Projection& p, const In* x, float* out) {
-    if (!in_pairs(p)) return center_row(x, p.center, p.d_in, out);
     for (size_t part = 0; part < parts_of(p); ++part, out += part_depth(p)) {
-        narrow_row(p, x, row_part_is_low(p, part), reinterpret_cast<Bfloat*>(out));
+        if (in_pairs(p)) {
+            prepare_part(p, x, row_part_is_low(p, part), reinterpret_cast<Bfloat*>(out));
+        } else {
+            prepare_part(p, x, row_part_is_low(p, part), out);
+        }
     }
 }
 
 // Rows of a block, and zeros up to whole tiles: in the scratch memory, unless they can be used where they lie.
 template <typename In>
 inline Operands operands_of(const Projection& p, const In* x, ptrdiff_t stride, size_t n, float* scratch) {
-    if (is_float(x) && !p.center && !in_pairs(p)) return {reinterpret_cast<const float*>(x), stride};
+    if (is_float(x) && !p.center && p.arithmetic == Arithmetic::float32) return {reinterpret_cast<const float*>(x), stride};
     const size_t to_next = operand_stride(p);
     float* row = scratch;
     for (size_t i = 0; i < n; ++i, x += stride, row += to_next) prepare_row(p, x, row);

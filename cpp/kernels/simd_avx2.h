@@ -110,20 +110,14 @@ inline void stream(Out* p, Vec value) {
 }
 inline void stream_end() { _mm_sfence(); }
 
+inline Vec rounded_to_bfloat(Vec value) {
+    return _mm256_castsi256_ps(_mm256_and_si256(rounded_to_upper_half(value), _mm256_set1_epi32(-65536)));
+}
+
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec subtract(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec multiply(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-// Lanes that hold two bfloat16 each.
-inline Vec pair(Vec low, Vec high) {
-    const __m256i lower = _mm256_srli_epi32(rounded_to_upper_half(low), 16);
-    return _mm256_castsi256_ps(_mm256_blend_epi16(lower, rounded_to_upper_half(high), 0xaa));
-}
-inline Vec multiply_add_pairs(Vec a, Vec b, Vec c) {
-    const auto low = [](Vec v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 16)); };
-    const auto high = [](Vec v) { return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(-65536))); };
-    return _mm256_fmadd_ps(high(a), high(b), _mm256_fmadd_ps(low(a), low(b), c));
-}
 inline float sum(Vec value) {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps(value, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));

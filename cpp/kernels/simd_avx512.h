@@ -85,24 +85,25 @@ inline void stream(Out* p, Vec value) {
 }
 inline void stream_end() { _mm_sfence(); }
 
+inline Vec rounded_to_bfloat(Vec value) {
+    return _mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaaaaaa, rounded_to_upper_half(value)));
+}
+
 inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec subtract(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 inline Vec multiply(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-// Lanes that hold two bfloat16 each.
+#ifdef __AVX512BF16__
+// Lanes can hold two bfloat16 each, which are multiplied together.
+#define CROSSFADE_PAIRS
 inline Vec pair(Vec low, Vec high) {
     const __m512i lower = _mm512_srli_epi32(rounded_to_upper_half(low), 16);
     return _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xaaaaaaaa, lower, rounded_to_upper_half(high)));
 }
 inline Vec multiply_add_pairs(Vec a, Vec b, Vec c) {
-#ifdef __AVX512BF16__
     return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
-#else
-    const auto low = [](Vec v) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16)); };
-    const auto high = [](Vec v) { return _mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaaaaaa, _mm512_castps_si512(v))); };
-    return _mm512_fmadd_ps(high(a), high(b), _mm512_fmadd_ps(low(a), low(b), c));
-#endif
 }
+#endif
 inline float sum(Vec value) {
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(value), _mm512_extractf32x8_ps(value, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -72,21 +72,14 @@ inline void stream(Out* p, Vec value) {
 }
 inline void stream_end() {}
 
+inline Vec rounded_to_bfloat(Vec value) {
+    return vreinterpretq_f32_u32(vandq_u32(rounded_to_upper_half(value), vdupq_n_u32(0xffff0000)));
+}
+
 inline Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
 inline Vec subtract(Vec a, Vec b) { return vsubq_f32(a, b); }
 inline Vec multiply(Vec a, Vec b) { return vmulq_f32(a, b); }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
-// Lanes that hold two bfloat16 each.
-inline Vec pair(Vec low, Vec high) {
-    return vreinterpretq_f32_u32(vsriq_n_u32(rounded_to_upper_half(high), rounded_to_upper_half(low), 16));
-}
-inline Vec multiply_add_pairs(Vec a, Vec b, Vec c) {
-    const auto low = [](Vec v) { return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 16)); };
-    const auto high = [](Vec v) {
-        return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0xffff0000)));
-    };
-    return vfmaq_f32(vfmaq_f32(c, low(a), low(b)), high(a), high(b));
-}
 inline float sum(Vec value) { return vaddvq_f32(value); }
 
 inline Wide wide_zero() { return {vdupq_n_f64(0.0), vdupq_n_f64(0.0)}; }

@@ -91,18 +91,11 @@ inline void stream(Out* p, Vec value) {
     store(p, value);
 }
 inline void stream_end() {}
+inline Vec rounded_to_bfloat(Vec value) { return from_bits(static_cast<uint32_t>(float_to_bfloat(value)) << 16); }
+
 inline Vec add(Vec a, Vec b) { return a + b; }
 inline Vec subtract(Vec a, Vec b) { return a - b; }
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
-// Lanes that hold two bfloat16 each.
-inline Vec pair(Vec low, Vec high) {
-    return from_bits(static_cast<uint32_t>(float_to_bfloat(high)) << 16 | float_to_bfloat(low));
-}
-inline Vec multiply_add_pairs(Vec a, Vec b, Vec c) {
-    const auto low = [](Vec v) { return from_bits(to_bits(v) << 16); };
-    const auto high = [](Vec v) { return from_bits(to_bits(v) & 0xffff0000u); };
-    return high(a) * high(b) + (low(a) * low(b) + c);
-}
 inline float sum(Vec value) { return value; }
 
 inline Wide wide_zero() { return 0.0; }
