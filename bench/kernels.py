@@ -34,13 +34,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--quick", action="store_true", help="smaller arrays, fewer rounds")
     parser.add_argument("--only", default="", help="only cases whose kernel has this word in its name")
-    parser.add_argument("--vectors", type=Path, help="folder of <model>.docs.npy and .queries.npy, for neighbours kept")
+    parser.add_argument(
+        "--vectors",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="folders of <model>.docs.npy and .queries.npy, of whose first two models the neighbours kept are counted",
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     report = measure(options.threads, options.quick, options.only)
-    if options.vectors:
-        report["neighbours"] = neighbours_kept(options.vectors)
-        say(json.dumps(report["neighbours"]))
+    report["neighbours"] = {folder.name: neighbours_kept(folder) for folder in options.vectors}
+    say(json.dumps(report["neighbours"]))
     if options.json:
         options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
@@ -68,7 +73,36 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
                     say(line(report["cases"][-1]))
                 del case
                 gc.collect()
+            if threads > 1 and not only:
+                report["concurrent_calls"] = concurrent_calls(threads, 0.5 if quick else 4.0)
+                say(json.dumps(report["concurrent_calls"]))
     report["stolen_ticks"] = machine.stolen() - stolen
+    return report
+
+
+def concurrent_calls(threads: int, seconds: float) -> dict[str, float]:
+    """How many calls a second as many of Python's threads make together, of a kernel that keeps its own to one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    from bench.kernel_case import rotation, rows
+    from crossfade import kernels
+
+    x, matrix = rows(1, 64, 384), rotation(384)
+
+    def call_for(end: float) -> int:
+        out, calls = np.empty_like(x), 0
+        while time.perf_counter() < end:
+            kernels.project(x, matrix, out=out)
+            calls += 1
+        return calls
+
+    report = {}
+    for count in (1, threads):
+        with ThreadPoolExecutor(count) as pool:
+            made = pool.map(call_for, [time.perf_counter() + seconds] * count)
+            report[f"{count} thread(s)"] = sum(made) / seconds
     return report
 
 
@@ -86,11 +120,14 @@ def neighbours_kept(folder: Path) -> dict[str, float]:
 
     def nearest(matrix: Any, precision: str) -> Any:
         mapped = kernels.project(rows[0], matrix, bridge.center, bridge.offset, precision=precision)
-        return np.argsort(-(queries @ mapped.T), axis=1, kind="stable")[:, :10]
+        # In double precision, so that documents with the same vector have the same score.
+        scores = queries.astype(np.float64) @ mapped.T.astype(np.float64)
+        return np.argsort(-scores, axis=1, kind="stable")[:, :10]
 
     exact = nearest(bridge.matrix, "float32")
     others = {
-        "bfloat16 arithmetic": nearest(bridge.matrix, "bfloat16"),
+        "bfloat16": nearest(bridge.matrix, "bfloat16"),
+        "bfloat16x3": nearest(bridge.matrix, "bfloat16x3"),
         "float16 matrix": nearest(bridge.matrix.astype(np.float16), "float32"),
     }
     return {
@@ -130,6 +167,7 @@ def run(case: Any, threads: int, ceilings: dict[str, float], budget: float) -> d
         "operations": case.operations,
         "ceiling": case.ceiling,
         "anonymous_growth": grown,
+        "note": case.note,
         "of_ceiling": rate / ours / ceilings[case.ceiling] if case.ceiling else None,
     }
 
@@ -179,6 +217,10 @@ def cells(result: dict[str, Any]) -> Iterator[str]:
         ratios.append(f"{name} {ratio:.2f}×{wanted}")
     if result["most_seconds"]:
         ratios.append(f"({'≤' if ours <= result['most_seconds'] else 'not'} {duration(result['most_seconds'])})")
+    if "streamed" in result["kernel"]:
+        ratios.append(f"anonymous memory + {result['anonymous_growth'] / 1e6:.0f} MB")
+    if result["note"]:
+        ratios.append(result["note"])
     yield ", ".join(ratios)
     yield f"{result['of_ceiling']:.2f} of {result['ceiling']}" if result["ceiling"] else ""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -39,21 +41,37 @@ def stolen() -> int:
 
 
 def ceilings(threads: int, quick: bool) -> dict[str, float]:
-    """Bytes per second of a plain copy, and operations per second of two products, on `threads` threads.
+    """What `threads` threads can do at most: bytes a second of a plain copy, and floating-point operations a second.
 
-    The copy's arrays are 2 GiB each, larger than any cache. The products are 2048³: NumPy's in float32 and
-    NumKong's in bfloat16.
+    The copy's arrays are 2 GiB each, larger than any cache. "float32" and "bfloat16" are loops of multiply-adds in
+    registers (peak.cpp); a processor that can't multiply bfloat16 does it as float32. The products are 2048³:
+    NumPy's in float32 and NumKong's in bfloat16.
     """
     copied = _copy_seconds(2**26 if quick else 2**29, threads)
+    peaks = _peaks(threads)
     left = np.random.default_rng(0).standard_normal((2048, 2048), dtype=np.float32)
     right, product = left[::-1].copy(), np.empty_like(left)
     operations = 2.0 * 2048**3
     multiplied = _best(lambda: np.matmul(left, right, out=product), 7)
     return {
         "copy": 2.0 / copied,
-        "float32": operations / multiplied,
-        "bfloat16": operations / _best(_bfloat16_product(left, right, threads), 7),
+        "float32": peaks["float32"],
+        "bfloat16": peaks.get("bfloat16", peaks["float32"]),
+        "numpy product": operations / multiplied,
+        "numkong product": operations / _best(_bfloat16_product(left, right, threads), 7),
     }
+
+
+def _peaks(threads: int) -> dict[str, float]:
+    """What peak.cpp prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "peak"
+        source = Path(__file__).with_name("peak.cpp")
+        subprocess.run(["c++", "-O2", "-std=c++17", "-pthread", source, "-o", program], check=True)
+        peaks: dict[str, float] = json.loads(
+            subprocess.run([program, str(threads)], check=True, capture_output=True).stdout
+        )
+    return peaks
 
 
 def _copy_seconds(size: int, threads: int) -> float:
