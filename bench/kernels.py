@@ -192,7 +192,8 @@ def anonymous_bytes() -> int:
 
 
 def repeats(call: Callable[[], object]) -> int:
-    return max(1, round(SHORTEST / min(timed(call, 1) for _ in range(3))))
+    seconds = timed(call, 1)
+    return 1 if seconds > 10 * SHORTEST else max(1, round(SHORTEST / min(timed(call, 1) for _ in range(3))))
 
 
 def timed(call: Callable[[], object], times: int) -> float:
