@@ -393,3 +393,16 @@ def test_threads_are_checked(tmp_path: Path, threads: Any) -> None:
     """A number of threads that is none is refused."""
     with pytest.raises(InvalidInput, match="threads"):
         Encoder.load(write_bert(tmp_path / "m"), threads=threads)
+
+
+def test_texts_that_are_cut_are_marked(tmp_path: Path) -> None:
+    """A text with more tokens than the model takes is marked, also where the tokenizer got its beginning only."""
+    encoder = Encoder.load(write_bert(tmp_path / "tiny", sentence_bert_config={"max_seq_length": 8}))
+    fits, longer = " ".join(["red"] * 6), " ".join(["red"] * 7)
+    texts = ["blue", fits, longer, "blue", longer, " " * 9_000 + "red", "red" + " " * 9_000, "red " * 9_000]
+    cut = np.ones(len(texts), np.bool_)
+
+    rows = encoder.encode(texts, cut=cut)
+
+    assert cut.tolist() == [False, False, True, False, True, False, False, True]
+    np.testing.assert_allclose(rows[1], rows[2], atol=1e-6)

@@ -65,7 +65,7 @@ def test_long_lists_come_in_pieces() -> None:
         sizes.append(len(texts))
         return letters(texts)
 
-    texts = ["a" * (number % 7 + 1) for number in range(600)]
+    texts = ["a" * (number % 7 + 1) + str(number) for number in range(600)]
     rows = Encoder.wrap(record, SPACE).encode(texts, progress=seen.append)
     assert sizes == [256, 256, 88]
     assert seen == [256, 512, 600]
@@ -153,3 +153,37 @@ def test_rows_of_any_magnitude_become_units(raw: np.ndarray[Any, np.dtype[np.flo
             encoder.encode(list("abcd"))
     else:
         np.testing.assert_allclose(np.linalg.norm(encoder.encode(list("abcd")), axis=1), 1, atol=1e-6)
+
+
+def test_texts_that_are_the_same_are_encoded_once() -> None:
+    """A callable gets every text of a call once, in the order of their first places; every place gets its row."""
+    seen: list[list[str]] = []
+    done: list[int] = []
+
+    def counted(texts: list[str]) -> list[list[int]]:
+        seen.append(texts)
+        return letters(texts)
+
+    rows = Encoder.wrap(counted, SPACE).encode(["b", "aab", "b", "ccc", "aab"], progress=done.append)
+
+    assert seen == [["b", "aab", "ccc"]]
+    assert np.array_equal(rows, Encoder.wrap(letters, SPACE).encode(["b", "aab", "ccc"])[[0, 1, 0, 2, 1]])
+    assert done[-1] == 5
+
+
+def test_messages_name_the_place_in_the_callers_list() -> None:
+    """Where a text comes twice, the row of a later one that can't be used is named by its own place."""
+    encoder = Encoder.wrap(lambda texts: [[1.0, 1.0, float("nan") if text == "c" else 1.0] for text in texts], SPACE)
+    with pytest.raises(EncodingFailed, match="text 3 holds NaN"):
+        encoder.encode(["a", "b", "a", "c"])
+
+
+def test_what_a_callable_cuts_is_not_known() -> None:
+    """No text of a wrapped callable is marked as cut, and marks of another shape or type are refused."""
+    encoder = Encoder.wrap(letters, SPACE)
+    cut = np.ones(2, np.bool_)
+    encoder.encode(["a", "b " * 9_000], cut=cut)
+    assert not cut.any()
+    for marks in (np.ones(3, np.bool_), np.ones(2, np.uint8)):
+        with pytest.raises(InvalidInput, match=r"cut must have the shape \(2,\) and be bool"):
+            encoder.encode(["a", "b"], cut=marks)  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ from .runtime import Progress, Rows, Runtime, usable_cores
 from .tokenizer import Tokenizer, check_texts
 
 Kind = Literal["document", "query"]
+Marks = NDArray[np.bool_]
 # Texts handed to a wrapped callable at a time: many services take no more, and progress shows.
 WRAPPED_BATCH = 256
 # Texts of a call that are tokenised, sorted by length and run together; bounds the memory of a call.
@@ -37,7 +38,8 @@ BLOCK = 8_192
 
 
 class _Backend(Protocol):
-    def rows(self, texts: list[str], prefix: str, first: int, progress: Progress) -> Any: ...
+    def rows(self, texts: list[str], prefix: str, places: list[int], progress: Progress) -> tuple[Any, Marks]:
+        """Rows of the texts, and which of them were cut; `places` is what messages call them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,21 +47,22 @@ class _Onnx:
     tokenizer: Tokenizer
     runtime: Runtime
 
-    def rows(self, texts: list[str], prefix: str, first: int, progress: Progress) -> Rows:
-        return self.runtime.run(self.tokenizer(texts, prefix, first), progress)
+    def rows(self, texts: list[str], prefix: str, places: list[int], progress: Progress) -> tuple[Rows, Marks]:
+        tokens = self.tokenizer(texts, prefix, places)
+        return self.runtime.run(tokens.ids, progress), tokens.cut
 
 
 @dataclasses.dataclass(frozen=True)
 class _Callable:
     function: Callable[[list[str]], Any]
 
-    def rows(self, texts: list[str], prefix: str, first: int, progress: Progress) -> Any:
+    def rows(self, texts: list[str], prefix: str, places: list[int], progress: Progress) -> tuple[Any, Marks]:
         try:
             rows = self.function([prefix + text for text in texts])
         except Exception as error:  # the boundary to a foreign callable: whatever it raises is its failure
             raise EncodingFailed(f"the wrapped encoder raised {type(error).__name__}: {error}") from error
         progress(len(texts))
-        return rows
+        return rows, np.zeros(len(texts), dtype=np.bool_)
 
 
 class Encoder:
@@ -165,33 +168,49 @@ class Encoder:
         """What computes the rows: engine, versions, precision, threads. Not part of the Space."""
         return dict(self._engine)
 
-    def encode(self, texts: Sequence[str], kind: Kind = "document", *, progress: Progress | None = None) -> Rows:
-        """Rows of `texts`, in their order.
+    def encode(
+        self,
+        texts: Sequence[str],
+        kind: Kind = "document",
+        *,
+        progress: Progress | None = None,
+        cut: Marks | None = None,
+    ) -> Rows:
+        """Rows of `texts`, in their order. Texts that are the same are encoded once.
 
         Args:
             texts: Texts that are not empty. What is beyond the model's `max_tokens` has no influence.
             kind: "document" or "query"; chooses the prefix of the Space.
             progress: Called in this thread, after every batch, with the number of texts done so far.
+            cut: Where to mark the texts of which the model sees the beginning only, bool `(n,)`. Of a wrapped
+                callable it isn't known, so that none is marked.
 
         Returns:
             float32 `(n, dim)`, C-contiguous, at unit length where the Space's metric is "cos"; `(0, dim)` for
             no texts.
 
         Raises:
-            InvalidInput: A text is no string, empty, no valid Unicode, or gives no token; its index is named.
+            InvalidInput: A text is no string, empty, no valid Unicode, or gives no token; its index is named. Or
+                `cut` can't take a mark for each.
             EncodingFailed: The model failed, or gave rows that can't be used.
         """
         if kind not in ("document", "query"):
             raise InvalidInput(f'kind must be "document" or "query", got {kind!r}')
         check_texts(texts)
+        if cut is not None and (cut.shape != (len(texts),) or cut.dtype != np.bool_):
+            raise InvalidInput(f"cut must have the shape ({len(texts)},) and be bool, got {cut.shape} of {cut.dtype}")
         prefix = self._space.query_prefix if kind == "query" else self._space.document_prefix
         rows = np.empty((len(texts), self._space.dim), dtype=np.float32)
         for start in range(0, len(texts), self._block):
-            block = list(texts[start : start + self._block])
-            report = _shifted(progress, start)
-            rows[start : start + len(block)] = checked_rows(
-                self._backend.rows(block, prefix, start, report), len(block), self._space, start
-            )
+            part = slice(start, start + self._block)
+            distinct, which = _distinct(texts[part])
+            places = [start + place for place in distinct.values()]
+            raw, marks = self._backend.rows(list(distinct), prefix, places, _shifted(progress, start))
+            rows[part] = checked_rows(raw, self._space, places)[which]
+            if cut is not None:
+                cut[part] = marks[which]
+            if progress is not None and len(distinct) < len(which):
+                progress(start + len(which))
         return rows
 
     def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.int64]:
@@ -205,10 +224,21 @@ class Encoder:
             raise ModelError("the tokenizer of a wrapped callable isn't known, so its tokens can't be counted")
         check_texts(texts)
         prefix = self._space.query_prefix if kind == "query" else self._space.document_prefix
-        return np.array([len(ids) for ids in self._backend.tokenizer(list(texts), prefix)], dtype=np.int64)
+        return np.array([len(ids) for ids in self._backend.tokenizer(list(texts), prefix).ids], dtype=np.int64)
 
     def __repr__(self) -> str:
         return f"Encoder({self._name or self._engine.get('function')!r}, {self._space!r})"
+
+
+def _distinct(texts: Sequence[str]) -> tuple[dict[str, int], NDArray[np.int64]]:
+    """Every text once with the place where it comes first, and of every place which of these texts stands there."""
+    first: dict[str, int] = {}
+    order: dict[str, int] = {}
+    for place, text in enumerate(texts):
+        if text not in first:
+            order[text] = len(first)
+            first[text] = place
+    return first, np.array([order[text] for text in texts], dtype=np.int64)
 
 
 def _load_named(name: str) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,19 @@ from crossfade.space import Space
 LARGEST = 65_504.0  # collections keep rows as float16
 
 
-def checked_rows(raw: Any, count: int, space: Space, first: int = 0) -> NDArray[np.float32]:
+def checked_rows(raw: Any, space: Space, places: Sequence[int]) -> NDArray[np.float32]:
     """`raw` as float32 `(count, dim)`, C-contiguous, at unit length for a "cos" Space.
 
     Args:
         raw: What the model gave: an array, or a list of lists of numbers.
-        count: Number of texts that went in.
         space: Says how many columns a row has.
-        first: Index of the first row, for messages.
+        places: Of every text that went in, what to call it in messages.
 
     Raises:
         EncodingFailed: Count, columns or type differ, a number is not finite, or a row that needs a direction
             is zero.
     """
+    count = len(places)
     try:
         array = np.asarray(raw)
         if array.dtype.kind not in "fiu":
@@ -37,20 +38,20 @@ def checked_rows(raw: Any, count: int, space: Space, first: int = 0) -> NDArray[
         return np.empty((0, space.dim), dtype=np.float32)
     if wide.shape != (count, space.dim):
         raise EncodingFailed(f"expected rows of shape {(count, space.dim)}, the encoder gave {wide.shape}")
-    _require(np.all(np.isfinite(wide), axis=1), "holds NaN or infinity", first)
+    _require(np.all(np.isfinite(wide), axis=1), "holds NaN or infinity", places)
     if space.metric == "cos":
         largest = np.max(np.abs(wide), axis=1, keepdims=True)
-        _require(largest[:, 0] > 0, "is zero and has no direction", first)
+        _require(largest[:, 0] > 0, "is zero and has no direction", places)
         wide /= largest  # or the squares of very large or small numbers would overflow or vanish
         wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     with np.errstate(over="ignore"):
         rows = wide.astype(np.float32)
     _require(
-        np.all(np.abs(rows) <= LARGEST, axis=1), f"holds a value beyond {LARGEST:,.0f}, the largest float16", first
+        np.all(np.abs(rows) <= LARGEST, axis=1), f"holds a value beyond {LARGEST:,.0f}, the largest float16", places
     )
     return rows
 
 
-def _require(good: Any, what: str, first: int) -> None:
+def _require(good: Any, what: str, places: Sequence[int]) -> None:
     if not good.all():
-        raise EncodingFailed(f"the encoder's row for text {first + int(np.argmin(good))} {what}")
+        raise EncodingFailed(f"the encoder's row for text {places[int(np.argmin(good))]} {what}")

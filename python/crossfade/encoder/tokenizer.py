@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tokenizers
@@ -20,6 +20,13 @@ WINDOW = 512
 
 Ids = NDArray[np.int64]
 T = TypeVar("T")
+
+
+class Tokens(NamedTuple):
+    """Of every text its token ids, int64 `(tokens,)`, and whether they stand for its beginning only, bool `(n,)`."""
+
+    ids: list[Ids]
+    cut: NDArray[np.bool_]
 
 
 def check_texts(texts: Sequence[str]) -> None:
@@ -69,41 +76,49 @@ class Tokenizer:
         self._special = self._inner.num_special_tokens_to_add(False)
         self._max_characters = CHARACTERS_PER_TOKEN * max_tokens
 
-    def __call__(self, texts: Sequence[str], prefix: str = "", first: int = 0) -> list[Ids]:
-        """Token ids of every text with `prefix` before it, int64 `(tokens,)` each.
+    def __call__(self, texts: Sequence[str], prefix: str = "", places: Sequence[int] | None = None) -> Tokens:
+        """Tokens of every text with `prefix` before it.
 
         A text longer than 32 characters a token is cut there, after its leading white space was dropped.
 
         Args:
             texts: Texts that passed `check_texts`.
             prefix: Put before each.
-            first: Index of the first text, for messages.
+            places: What to call them in messages; 0, 1, … where None.
 
         Raises:
             InvalidInput: A text gives no token of its own; its index is named.
             EncodingFailed: The tokenizer failed.
         """
         floor = self._special + (len(self._encode([prefix])[0]) - self._special if prefix else 0)
-        rows: list[Ids] = []
+        ids: list[Ids] = []
+        cut = np.zeros(len(texts), dtype=np.bool_)
         for start in range(0, len(texts), WINDOW):
-            window = [self._cut(text) for text in texts[start : start + WINDOW]]
-            rows.extend(self._encode([prefix + text for text in window] if prefix else window))
-            for offset in range(len(window)):
-                index = start + offset
-                if len(rows[index]) <= floor and len(self._encode([window[offset]])[0]) <= self._special:
-                    raise InvalidInput(f"text {first + index} has no tokens: nothing in it is known to the tokenizer")
-        return rows
+            window = [self._shortened(text) for text in texts[start : start + WINDOW]]
+            cut[start : start + WINDOW] = [bool(rest) for _, rest in window]
+            encodings = self._encode([prefix + text for text, _ in window])
+            for index, encoding in enumerate(encodings, start):
+                ids.append(np.array(encoding.ids, dtype=np.int64))
+                cut[index] |= bool(encoding.overflowing)
+                alone = window[index - start][0]
+                if len(ids[index]) <= floor and len(self._encode([alone])[0]) <= self._special:
+                    name = index if places is None else places[index]
+                    raise InvalidInput(f"text {name} has no tokens: nothing in it is known to the tokenizer")
+        return Tokens(ids, cut)
 
-    def _cut(self, text: str) -> str:
-        return text if len(text) <= self._max_characters else text.lstrip()[: self._max_characters]
+    def _shortened(self, text: str) -> tuple[str, str]:
+        """What the tokenizer gets of a text, and the rest."""
+        if len(text) <= self._max_characters:
+            return text, ""
+        text = text.strip()
+        return text[: self._max_characters], text[self._max_characters :]
 
-    def _encode(self, texts: list[str]) -> list[Ids]:
+    def _encode(self, texts: list[str]) -> list[tokenizers.Encoding]:
         # A single text takes the way without the tokenizer's thread pool, which a long list may be keeping
         # busy.
         if len(texts) == 1:
-            return [np.array(_guarded(lambda: self._inner.encode(texts[0])).ids, dtype=np.int64)]
-        encodings = _guarded(lambda: self._inner.encode_batch_fast(texts))
-        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+            return [_guarded(lambda: self._inner.encode(texts[0]))]
+        return list(_guarded(lambda: self._inner.encode_batch_fast(texts)))
 
 
 def _guarded(call: Callable[[], T]) -> T:
