@@ -92,6 +92,15 @@ def test_add_again_changes_nothing(kb: Path, source: Path) -> None:
     assert (added["new"], added["changed"], added["unchanged"]) == (0, 0, 3)
 
 
+def test_documents_that_are_cut_are_told(kb: Path, tmp_path: Path) -> None:
+    """add and status say how many documents are longer than what the model takes."""
+    (tmp_path / "long.jsonl").write_text(json.dumps({"id": "long", "text": "reset the password " * 200}) + "\n")
+    told = "version 1: 1 of 4 documents were cut at 256 tokens"
+    assert told in crossfade("add", kb, tmp_path / "long.jsonl").output
+    assert told in crossfade("status", kb).output
+    assert answer("status", kb)["versions"][0]["cut"] == 1
+
+
 def test_add_from_stdin(kb: Path) -> None:
     """`-` reads stdin, with the format named where it isn't JSON lines."""
     assert answer("add", kb, "-", stdin='{"id": 7, "text": "A number is an id too"}\n')["new"] == 1

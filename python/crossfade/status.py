@@ -17,7 +17,8 @@ class Status:
         path: Its folder.
         documents: How many it has.
         live: Number of the live version.
-        versions: Every version that is kept: number, model, dim, fingerprint, encoder, state, documents it lacks.
+        versions: Every version that is kept: number, model, dim, fingerprint, encoder, state, documents it lacks, and
+            documents of which its model sees the beginning only.
         migration: The migration on disk, if there is one.
     """
 
@@ -87,5 +88,7 @@ def describe(version: versions.Version) -> dict[str, Any]:
         "state": version.state,
         "missing": version.pending,
         "failed": version.failed,
+        "cut": version.cut,
+        "max_tokens": version.space.max_tokens,
         "retained_until": version.retained_until,
     }

@@ -25,6 +25,9 @@ MOST_RETRIES = 20
 CHECKED_ROWS = 8
 LEAST_COSINE = 0.98
 
+# By version and text hash: the vector, and whether it stands for the beginning of the text only.
+Embedded = dict[tuple[int, bytes], tuple[npt.NDArray[np.float32], bool]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Upserted:
@@ -35,12 +38,14 @@ class Upserted:
         changed: Ids whose text or title was another.
         metadata: Ids of which only something beside the text changed; their vectors stay.
         unchanged: Ids that were there just so.
+        cut: New and changed ones of which the live version's model sees the beginning only.
     """
 
     new: int = 0
     changed: int = 0
     metadata: int = 0
     unchanged: int = 0
+    cut: int = 0
 
     def __add__(self, other: Upserted) -> Upserted:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
@@ -100,7 +105,7 @@ def upsert(
         CollectionBusy: Other writers were faster every time.
     """
     check_documents(batch)
-    embedded: dict[tuple[int, bytes], npt.NDArray[np.float32]] = {}
+    embedded: Embedded = {}
     for _ in range(MOST_RETRIES):
         with store.reading() as connection:
             state = versions.read(connection)
@@ -109,16 +114,16 @@ def upsert(
         if ready and given and batch:
             _compare(encoders, given, batch, ready.rows)
         prepared, done = _sort(state, batch, known)
-        rows = _rows(state, encoders, prepared.texts, embedded, progress, given)
+        rows, cut = _rows(store, state, encoders, prepared.texts, embedded, progress, given)
         if ready and given and prepared.texts:
             positions = {document.id: position for position, document in enumerate(batch)}
             rows[given.id] = ready.rows[[positions[document.id] for document in prepared.texts]]
         try:
             if prepared.texts or prepared.metadata:
-                store.write(dataclasses.replace(prepared, rows=rows))
+                store.write(dataclasses.replace(prepared, rows=rows, cut=cut))
             if ready and given:
                 _hand_in(store, given, batch, prepared, known, ready)
-            return done
+            return dataclasses.replace(done, cut=int(cut[state.live].sum()) if state.live in cut else 0)
         except Overtaken:
             continue
     raise CollectionBusy(f"other writers changed these documents {MOST_RETRIES} times meanwhile; try again")
@@ -138,26 +143,29 @@ def _sort(
     keys = {document.id: known[document.id].key for document in (*texts, *metadata) if document.id in known}
     unchanged = len(batch) - len(texts) - len(metadata)
     return (
-        Batch(epoch=state.epoch, texts=texts, metadata=metadata, keys=keys, rows={}),
+        Batch(epoch=state.epoch, texts=texts, metadata=metadata, keys=keys, rows={}, cut={}),
         Upserted(new, len(texts) - new, len(metadata), unchanged),
     )
 
 
 def _rows(
+    store: Store,
     state: versions.State,
     encoders: Encoders,
     texts: Sequence[Document],
-    embedded: dict[tuple[int, bytes], npt.NDArray[np.float32]],
+    embedded: Embedded,
     progress: Callable[[int], None] | None,
     given: versions.Version | None,
-) -> dict[int, npt.NDArray[np.float32]]:
-    """Vectors of the texts for every version that gets them at once: the live one, and those kept for rollback.
+) -> tuple[dict[int, npt.NDArray[np.float32]], dict[int, npt.NDArray[np.bool_]]]:
+    """Vectors of the texts, and which were cut, for every version that gets them at once: the live one, and those kept
+    for rollback.
 
     A version that is being filled gets its tasks from the commit instead, and so does a retained one whose encoder
     is out of reach: its documents are stale until it is handed in again. The version whose vectors are `given` is left
     out.
     """
     rows: dict[int, npt.NDArray[np.float32]] = {}
+    cut: dict[int, npt.NDArray[np.bool_]] = {}
     for version in state.versions.values() if texts else ():
         if version == given or version.state == "filling":
             continue
@@ -166,17 +174,40 @@ def _rows(
             continue
         # A batch that was overtaken is prepared again: what it has embedded stays good.
         missing = [document for document in texts if (version.id, document.text_hash) not in embedded]
-        fresh = _encode(encoder, missing, progress if version.id == state.live else None)
-        embedded.update(((version.id, item.text_hash), row) for item, row in zip(missing, fresh, strict=True))
-        rows[version.id] = np.stack([embedded[version.id, document.text_hash] for document in texts])
-    return rows
+        _embed(store, version.id, encoder, missing, embedded, progress if version.id == state.live else None)
+        pairs = [embedded[version.id, document.text_hash] for document in texts]
+        rows[version.id] = np.stack([row for row, _ in pairs])
+        cut[version.id] = np.array([was_cut for _, was_cut in pairs], np.bool_)
+    return rows, cut
+
+
+def _embed(
+    store: Store,
+    version: int,
+    encoder: Encoder,
+    batch: Sequence[Document],
+    embedded: Embedded,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """Adds the vectors of a batch: those of texts that the version knows already, and the encoder's of the others."""
+    known = store.known(version, encoder.space.dim, [document.text_hash for document in batch])
+    fresh = [document for document, found in zip(batch, known.found, strict=True) if not found]
+    cut = np.zeros(len(fresh), np.bool_)
+    rows = _encode(encoder, fresh, cut, progress)
+    of_known = [document for document, found in zip(batch, known.found, strict=True) if found]
+    for documents_, vectors, marks in ((of_known, known.rows, known.cut), (fresh, rows, cut)):
+        hashes = [(version, document.text_hash) for document in documents_]
+        embedded.update(zip(hashes, zip(vectors, marks.tolist(), strict=True), strict=True))
 
 
 def _encode(
-    encoder: Encoder, batch: Sequence[Document], progress: Callable[[int], None] | None
+    encoder: Encoder,
+    batch: Sequence[Document],
+    cut: npt.NDArray[np.bool_] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> npt.NDArray[np.float32]:
     try:
-        return encoder.encode([document.content for document in batch], kind="document", progress=progress)
+        return encoder.encode([document.content for document in batch], progress=progress, cut=cut)
     except InvalidInput as error:
         # An encoder names the place in a list that its caller has never seen: the id is what helps.
         for document in batch:
@@ -226,7 +257,7 @@ def _compare(
     if encoder is None or version.space.metric != "cos":
         return
     sample = np.unique(np.linspace(0, len(texts) - 1, CHECKED_ROWS).astype(np.int64))
-    expected = _encode(encoder, [texts[position] for position in sample], None)
+    expected = _encode(encoder, [texts[position] for position in sample])
     cosines = np.einsum("nd,nd->n", expected, rows[sample])
     worst = int(np.argmin(cosines))
     if cosines[worst] < LEAST_COSINE:

@@ -6,7 +6,7 @@ one module per noun, so that what must be atomic is what stands inside one `with
 
 from apsw import Connection
 
-from . import documents, files, tasks, versions
+from . import documents, files, tasks, texts, versions
 from .database import Database
 
-__all__ = ["Connection", "Database", "documents", "files", "tasks", "versions"]
+__all__ = ["Connection", "Database", "documents", "files", "tasks", "texts", "versions"]

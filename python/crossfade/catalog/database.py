@@ -21,7 +21,7 @@ from crossfade.errors import (
     StorageFailed,
 )
 
-from .schema import APPLICATION_ID, FORMAT_VERSION, TABLES, TRIGGERS
+from .schema import APPLICATION_ID, FORMAT_VERSION, TABLES, TRIGGERS, UPGRADES
 
 BUSY_TIMEOUT_MS = 30_000
 # 3.7.0 to 3.51.2 can corrupt a WAL database when one connection checkpoints while another commits
@@ -79,7 +79,7 @@ class Database:
                 connection.execute(TABLES)
                 connection.execute(TRIGGERS)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+                _upgrade(connection, min(UPGRADES))
             connection.close()
         return cls(path)
 
@@ -165,6 +165,11 @@ class Database:
             raise NotACollection(f"{self.path.parent} holds no collection ({self.path.name} is missing)")
         connection = self._connect()
         application, found = connection.pragma("application_id"), connection.pragma("user_version")
+        if application == APPLICATION_ID and found < FORMAT_VERSION and not self.read_only:
+            connection.execute("BEGIN IMMEDIATE")  # another process may be at it
+            with contextlib.closing(connection):
+                found = _upgrade(connection, connection.pragma("user_version"))
+                connection.execute("COMMIT")
         connection.close()
         if application != APPLICATION_ID:
             raise NotACollection(f"{self.path} is no catalog of crossfade")
@@ -173,6 +178,19 @@ class Database:
                 f"{self.path.parent} has format {found}, this crossfade reads up to {FORMAT_VERSION}; "
                 "install a newer crossfade"
             )
+        if found < FORMAT_VERSION:
+            raise CollectionError(
+                f"{self.path.parent} has format {found}; open it once without read_only (as crossfade prune does), "
+                f"which brings it up to {FORMAT_VERSION}"
+            )
+
+
+def _upgrade(connection: apsw.Connection, found: int) -> int:
+    """Takes the steps from format `found` to the present one, in the caller's transaction."""
+    for step in range(found, FORMAT_VERSION):
+        connection.execute(UPGRADES[step])
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+    return FORMAT_VERSION
 
 
 def marks(count: int) -> str:

@@ -1,8 +1,12 @@
-"""The catalog's tables, as SQL. The catalog is the only truth about a collection."""
+"""The catalog's tables, as SQL. The catalog is the only truth about a collection.
+
+A new catalog gets the tables of the first format and then every step that came after, as an older one does when it is
+opened.
+"""
 
 from __future__ import annotations
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 APPLICATION_ID = 0x43464144  # "CFAD", in the SQLite header
 
 TABLES = """
@@ -129,3 +133,22 @@ CREATE TRIGGER task_changed AFTER UPDATE OF state ON task BEGIN
     UPDATE version SET failed = failed + (new.state = 'failed') - (old.state = 'failed') WHERE id = new.version;
 END;
 """
+
+# Format → what makes the next one of it.
+UPGRADES = {
+    1: """
+CREATE TABLE cut (                              -- documents of which a version's model sees the beginning only
+    version INTEGER NOT NULL REFERENCES version (id),
+    key     INTEGER NOT NULL REFERENCES document (key) ON DELETE CASCADE,
+    PRIMARY KEY (key, version)
+) WITHOUT ROWID;
+ALTER TABLE version ADD COLUMN cut INTEGER NOT NULL DEFAULT 0;  -- how many those are; kept by triggers
+CREATE TRIGGER cut_added AFTER INSERT ON cut BEGIN
+    UPDATE version SET cut = cut + 1 WHERE id = new.version;
+END;
+CREATE TRIGGER cut_removed AFTER DELETE ON cut BEGIN
+    UPDATE version SET cut = cut - 1 WHERE id = old.version;
+END;
+CREATE INDEX document_by_text ON document (text_hash);
+""",
+}

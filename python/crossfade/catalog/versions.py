@@ -30,6 +30,7 @@ class Version:
     retained_until: float | None
     pending: int
     failed: int
+    cut: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,7 @@ def read(connection: Connection) -> State:
             fields[0], Space.from_dict(json.loads(fields[1])), fields[2], json.loads(fields[3]), *fields[4:]
         )
         for fields in connection.execute(
-            "SELECT id, space, encoder, engine, state, created_at, retained_until, pending, failed "
+            "SELECT id, space, encoder, engine, state, created_at, retained_until, pending, failed, cut "
             "FROM version WHERE state != 'dropped' ORDER BY id"
         )
     }
@@ -138,6 +139,7 @@ def set_live(connection: Connection, version: int, previous: int, retained_until
 def drop(connection: Connection, version: int) -> None:
     """Forgets a version's tasks, segments and files, and ends its migrations; its row stays, as a record."""
     connection.execute("DELETE FROM task WHERE version = ?", (version,))
+    connection.execute("DELETE FROM cut WHERE version = ?", (version,))
     connection.execute("DELETE FROM segment WHERE version = ?", (version,))
     connection.execute("DELETE FROM file WHERE version = ?", (version,))
     connection.execute("UPDATE version SET state = 'dropped', retained_until = NULL WHERE id = ?", (version,))

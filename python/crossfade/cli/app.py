@@ -49,7 +49,7 @@ def add(
 ) -> None:
     """Add or change documents: id (or _id), text, optional title; other fields become metadata."""
     with reporting(as_json) as report:
-        from crossfade.cli import documents
+        from crossfade.cli import documents, results
         from crossfade.collection import Collection
 
         with Collection.open(folder) as docs:
@@ -63,10 +63,12 @@ def add(
                 "changed": done.changed,
                 "metadata": done.metadata,
                 "unchanged": done.unchanged,
+                "cut": done.cut,
                 "documents": len(docs),
             }
+            cut = list(results.cut_lines(docs.status()))
         said = f"{done.new:,} new, {done.changed:,} changed, {done.metadata:,} of new metadata"
-        report.result(payload, f"{said}, {done.unchanged:,} unchanged; {payload['documents']:,} documents")
+        report.result(payload, f"{said}, {done.unchanged:,} unchanged; {payload['documents']:,} documents", *cut)
 
 
 @app.command()
@@ -109,9 +111,10 @@ def migrate(
                 report.say(f"stopped; what is done is kept. Resume: crossfade migrate {folder} --to {to}")
                 raise
             status = fade.status()
+            cut = list(results.cut_lines(docs.status()))
         step = results.next_step(folder, to, status)
         shown = f"{status.done:,} of {status.documents:,} documents are done, {status.failed:,} failed"
-        report.result({"collection": folder, **status.to_dict(), "next": step}, shown, f"next: {step}")
+        report.result({"collection": folder, **status.to_dict(), "next": step}, shown, *cut, f"next: {step}")
 
 
 @app.command()

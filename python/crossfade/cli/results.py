@@ -99,6 +99,14 @@ def next_step(folder: str, to: str, status: MigrationStatus) -> str:
     return f"crossfade cutover {folder}"
 
 
+def cut_lines(status: Status) -> Iterator[str]:
+    """A line for each version whose model sees the beginning of some documents only."""
+    for version in status.versions:
+        if version["cut"]:
+            shown = f"{version['cut']:,} of {status.documents:,} documents were cut at {version['max_tokens']} tokens"
+            yield f"version {version['number']}: {shown}"
+
+
 def status_shown(status: Status) -> Iterator[RenderableType]:
     """What a collection is: a line, its versions, its migration."""
     from rich.table import Table
@@ -116,6 +124,7 @@ def status_shown(status: Status) -> Iterator[RenderableType]:
             "" if until is None else f"{datetime.fromtimestamp(until):%Y-%m-%d %H:%M}",
         )
     yield table
+    yield from cut_lines(status)
     if status.migration:
         fade = status.migration
         done = f"{fade['done']:,} of {fade['documents']:,} documents done ({fade['share']:.0%})"

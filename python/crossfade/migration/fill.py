@@ -77,20 +77,20 @@ class Filler:
         return len(taken)
 
     def _fill(self, lease: str, batch: Sequence[tuple[int, Document]]) -> None:
-        rows, failures = self._encode([document for _, document in batch])
-        good = [position for position in range(len(batch)) if position not in failures]
+        hashes = [document.text_hash for _, document in batch]
+        known = self._store.known(self._version, self._encoder.space.dim, hashes)
+        rows = np.empty((len(batch), self._encoder.space.dim), np.float32)
+        cut = np.zeros(len(batch), np.bool_)
+        rows[known.found], cut[known.found] = known.rows, known.cut
+        places = np.flatnonzero(~known.found)
+        failures = self._encode([batch[place][1] for place in places.tolist()], places, rows, cut)
+        good = [place for place in range(len(batch)) if place not in failures]
         with self._store.writing() as connection:
             version = self._find(versions.read(connection))
-            for position, message in failures.items():
-                tasks.fail(connection, version.id, batch[position][0], message, MOST_ATTEMPTS)
-            self._store.fill(
-                connection,
-                version,
-                lease,
-                [batch[position][0] for position in good],
-                [batch[position][1].text_hash for position in good],
-                rows,
-            )
+            for place, message in failures.items():
+                tasks.fail(connection, version.id, batch[place][0], message, MOST_ATTEMPTS)
+            keys = [batch[place][0] for place in good]
+            self._store.fill(connection, version, lease, keys, [hashes[place] for place in good], rows[good], cut[good])
 
     def done(self) -> tuple[int, int]:
         """How many documents have a vector in the version, and how many there are."""
@@ -107,20 +107,27 @@ class Filler:
             raise NotReady(OVER)
         return state.versions[self._version]
 
-    def _encode(self, batch: Sequence[Document]) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
-        """Rows of the documents that can be embedded, and by position why the others can't."""
+    def _encode(
+        self,
+        batch: Sequence[Document],
+        places: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.float32],
+        cut: npt.NDArray[np.bool_],
+    ) -> dict[int, str]:
+        """Writes the documents' rows and marks to their places; gives, by place, why some can't be embedded."""
+        marks = np.zeros(len(batch), np.bool_)
         try:
-            return self._encoder.encode([document.content for document in batch], kind="document"), {}
+            rows[places] = self._encoder.encode([document.content for document in batch], cut=marks)
+            cut[places] = marks
+            return {}
         except (EncodingFailed, InvalidInput) as error:
             # Where even an ordinary text fails it is not the documents' fault, and none of them is blamed.
-            self._encoder.encode([PROBE], kind="document")
+            self._encoder.encode([PROBE])
             if len(batch) == 1:
-                return np.empty((0, self._encoder.space.dim), np.float32), {0: str(error)}
+                return {int(places[0]): str(error)}
         half = len(batch) // 2
-        left, left_failures = self._encode(batch[:half])
-        right, right_failures = self._encode(batch[half:])
-        failures = left_failures | {position + half: message for position, message in right_failures.items()}
-        return np.concatenate([left, right]), failures
+        left = self._encode(batch[:half], places[:half], rows, cut)
+        return left | self._encode(batch[half:], places[half:], rows, cut)
 
 
 def catch_up(store: Store, encoders: Encoders, number: int, stop: Callable[[], bool] | None = None) -> None:

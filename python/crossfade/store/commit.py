@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from crossfade.catalog import Connection, documents, tasks, versions
+from crossfade.catalog import Connection, documents, tasks, texts, versions
 from crossfade.document import Document
 
 from .writers import Writers
@@ -30,6 +31,7 @@ class Batch:
         metadata: Documents of which only something beside the text changed.
         keys: Current key by id, of those of the above that exist.
         rows: Vectors of `texts` by version number, `(len(texts), dim)` float32. A version that is left out gets tasks.
+        cut: Which of `texts` the model of a version sees the beginning of only, by version number; none where left out.
     """
 
     epoch: int
@@ -37,6 +39,7 @@ class Batch:
     metadata: Sequence[Document]
     keys: Mapping[str, int]
     rows: Mapping[int, npt.NDArray[np.float32]]
+    cut: Mapping[int, npt.NDArray[np.bool_]]
 
 
 def write(connection: Connection, writers: Writers, batch: Batch) -> None:
@@ -63,6 +66,7 @@ def write(connection: Connection, writers: Writers, batch: Batch) -> None:
     for version in versions.read(connection).versions.values():
         if version.id in batch.rows:
             writers.append(connection, version, keys, hashes, batch.rows[version.id])
+            texts.add_cut(connection, version.id, itertools.compress(keys, batch.cut.get(version.id, ())))
         elif version.state in WRITABLE:
             tasks.add(connection, version.id, keys)
 
@@ -84,6 +88,7 @@ def fill(
     keys: Sequence[int],
     hashes: Sequence[bytes],
     rows: npt.NDArray[np.float32],
+    cut: Sequence[bool] | npt.NDArray[np.bool_] = (),
 ) -> int:
     """Writes vectors for leased tasks inside the caller's transaction; gives how many counted.
 
@@ -95,5 +100,6 @@ def fill(
     if kept:
         kept_keys = [keys[position] for position in kept]
         writers.append(connection, version, kept_keys, [hashes[position] for position in kept], rows[kept])
+        texts.add_cut(connection, version.id, (key for key in itertools.compress(keys, cut) if key in held))
         tasks.done(connection, version.id, kept_keys)
     return len(kept)

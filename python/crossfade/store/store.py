@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tomli_w
 
-from crossfade.catalog import Connection, Database, documents, tasks, versions
+from crossfade.catalog import Connection, Database, documents, tasks, texts, versions
 from crossfade.errors import CollectionExists, CrossfadeError, NotACollection, ReadOnlyCollection, StorageFailed
 from crossfade.index import is_owned
 from crossfade.space import Space
@@ -26,6 +27,20 @@ from .readers import Origin, Readers
 from .sealing import Sealer
 from .snapshot import Snapshot
 from .writers import Writers
+
+
+class Known(NamedTuple):
+    """Vectors of texts that need no encoding.
+
+    Args:
+        found: Which of the texts asked for are known, bool `(n,)`.
+        rows: Their vectors, float32 `(found.sum(), dim)`.
+        cut: Which of those the model sees the beginning of only, bool `(found.sum(),)`.
+    """
+
+    found: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.float32]
+    cut: npt.NDArray[np.bool_]
 
 
 class Store:
@@ -106,6 +121,21 @@ class Store:
         with self.database.writing() as connection:
             yield connection
 
+    def known(self, version: int, dim: int, hashes: Sequence[bytes]) -> Known:
+        """What a version of `dim` columns has of texts already, because documents with the same text are in it."""
+        with self.reading() as connection:
+            same = texts.embedded(connection, version, hashes)
+        found = np.array([text_hash in same for text_hash in hashes], np.bool_)
+        of_found = [same[text_hash] for text_hash in itertools.compress(hashes, found)]
+        index = self.snapshot().indices.get(version) if of_found else None
+        if index is None:
+            return Known(np.zeros(len(hashes), np.bool_), np.empty((0, dim), np.float32), np.empty(0, np.bool_))
+        keys = np.array([text.key for text in of_found], np.uint64)
+        there = index.has(keys)
+        found[found] = there
+        cut = np.array([text.cut for text in itertools.compress(of_found, there)], np.bool_)
+        return Known(found, index.gather(keys[there]), cut)
+
     def write(self, batch: commit.Batch) -> None:
         """Writes a prepared batch; all of it is durable, or nothing.
 
@@ -129,9 +159,10 @@ class Store:
         keys: Sequence[int],
         hashes: Sequence[bytes],
         rows: npt.NDArray[np.float32],
+        cut: Sequence[bool] | npt.NDArray[np.bool_] = (),
     ) -> int:
         """Writes vectors of tasks held under a lease, in the caller's transaction; gives how many counted."""
-        return commit.fill(connection, self._writers, version, lease, keys, hashes, rows)
+        return commit.fill(connection, self._writers, version, lease, keys, hashes, rows, cut)
 
     def new_lease(self, connection: Connection, version: versions.Version) -> str:
         """A name for a lease that is never used again; it tells whether its holder is alive."""
