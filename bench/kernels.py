@@ -32,6 +32,9 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, "-m", "bench.kernels", *sys.argv[1:]], environment)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument(
+        "--update", action="store_true", help="keep what the file has of cases that aren't run this time"
+    )
     parser.add_argument("--quick", action="store_true", help="smaller arrays, fewer rounds")
     parser.add_argument("--only", default="", help="only cases whose kernel has this word in its name")
     parser.add_argument(
@@ -46,6 +49,8 @@ def main() -> None:
     report = measure(options.threads, options.quick, options.only)
     report["neighbours"] = {folder.name: neighbours_kept(folder) for folder in options.vectors}
     say(json.dumps(report["neighbours"]))
+    if options.json and options.update:
+        report = updated(json.loads(options.json.read_text()), report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
@@ -78,6 +83,29 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
                 say(json.dumps(report["concurrent_calls"]))
     report["stolen_ticks"] = machine.stolen() - stolen
     return report
+
+
+def updated(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """An earlier report with the cases of a later one in their places; it names the commits of both."""
+    machines = [{name: fact for name, fact in it["machine"].items() if name != "commit"} for it in (earlier, later)]
+    if machines[0] != machines[1] or earlier["quick"] != later["quick"]:
+        raise SystemExit("these reports are of different machines, versions or sizes; run everything again")
+    commits = dict.fromkeys(it["machine"]["commit"] for it in (earlier, later))
+
+    def identity(case: dict[str, Any]) -> tuple[str, str, int]:
+        return case["kernel"], case["size"], case["threads"]
+
+    again = {identity(case): case for case in later["cases"]}
+    cases = [again.get(identity(case), case) for case in earlier["cases"]]
+    kept = {name: later[name] for name in ("neighbours", "concurrent_calls") if later.get(name)}
+    machine = {**earlier["machine"], "commit": ", ".join(commits)}
+    return {
+        **earlier,
+        **kept,
+        "machine": machine,
+        "cases": cases,
+        "stolen_ticks": earlier["stolen_ticks"] + later["stolen_ticks"],
+    }
 
 
 def concurrent_calls(threads: int, seconds: float) -> dict[str, float]:
