@@ -23,6 +23,9 @@ DOORS = {
     "tokenizers": "encoder",
     "huggingface_hub": "encoder",
     "onnx": "encoder",
+    "httpx2": "encoder",
+    "pyrate_limiter": "encoder",
+    "tenacity": "encoder",
     "typer": "cli",
     "rich": "cli",
 }

@@ -63,7 +63,7 @@ class Collection:
         Args:
             path: Its folder.
             encoders: Encoders of its versions. Those with a manifest or a folder are loaded by the name the
-                collection holds when they are first needed; wrapped callables must be handed in again.
+                collection holds when they are first needed; callables and services must be handed in again.
             read_only: Refuse every change; for processes that only serve.
 
         Raises:

@@ -13,8 +13,8 @@ def checked_encoder(value: object) -> Encoder:
     """The value, if it is an Encoder."""
     if not isinstance(value, Encoder):
         raise InvalidInput(
-            f"expected an Encoder, got {value!r:.80}; make one of a name or folder with Encoder.load, or of a callable "
-            "with Encoder.wrap"
+            f"expected an Encoder, got {value!r:.80}; make one of a name or folder with Encoder.load, of a service "
+            "with Encoder.http, or of a callable with Encoder.wrap"
         )
     return value
 
@@ -57,7 +57,7 @@ class Encoders:
 def _load(version: versions.Version) -> Encoder:
     if version.encoder is None:
         raise EncoderMissing(
-            f"version {version.id} was made by a wrapped callable of {version.space!r}; "
+            f"version {version.id} was made by a callable or a service of {version.space!r}; "
             "hand it in again: Collection.open(path, encoder)"
         )
     try:

@@ -7,7 +7,8 @@
     │   ├── UnknownModel              no manifest and no folder of that name
     │   ├── ModelUnavailable          its files could not be fetched
     │   ├── ModelDamaged              a file differs from its manifest, or can't be parsed
-    │   └── EncodingFailed            the encoder raised, or returned rows that can't be used
+    │   ├── EncodingFailed            the encoder raised, or returned rows that can't be used
+    │   └── SpendLimitReached         the next request to a paid service would pass the limit that was set
     ├── CollectionError
     │   ├── NotACollection            the folder holds no collection
     │   ├── CollectionExists          the folder is taken
@@ -59,6 +60,10 @@ class ModelDamaged(ModelError):
 
 class EncodingFailed(ModelError):
     """The encoder raised, or returned rows that can't be used."""
+
+
+class SpendLimitReached(ModelError):
+    """The next request to a paid service would pass the limit that was set; it was not sent."""
 
 
 class CollectionError(CrossfadeError):

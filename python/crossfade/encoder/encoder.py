@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Unpack
 
 import numpy as np
 import onnxruntime
@@ -27,6 +28,8 @@ from .manifest import manifest_names, read_manifest
 from .models import model_folder, pull_manifest, read_file
 from .rows import checked_rows
 from .runtime import Progress, Rows, Runtime, usable_cores
+from .service import Service, ServiceOptions, Settings
+from .spending import Spent
 from .tokenizer import Tokenizer, check_texts
 
 Kind = Literal["document", "query"]
@@ -66,7 +69,7 @@ class _Callable:
 
 
 class Encoder:
-    """Turns texts into rows of its Space. Made by `load` or `wrap`.
+    """Turns texts into rows of its Space. Made by `load`, `http` or `wrap`.
 
     Safe to use from several threads at a time (a wrapped callable must be so itself).
 
@@ -153,6 +156,53 @@ class Encoder:
         engine = {"engine": "callable", "function": name or space.model, "precision": "unknown"}
         return cls(_Callable(function), space, None, engine, WRAPPED_BATCH)
 
+    @classmethod
+    def http(
+        cls,
+        url: str,
+        model: str,
+        *,
+        dim: int,
+        version: str = "",
+        metric: str = "cos",
+        document_prefix: str = "",
+        query_prefix: str = "",
+        **options: Unpack[ServiceOptions],
+    ) -> Encoder:
+        """Make an Encoder of a service that speaks OpenAI's embeddings protocol.
+
+        There are no weights to hash, so its Space is made of the other arguments: raise `version` when the service
+        changes what is behind a model's name. Nothing is sent before the first call.
+
+        Args:
+            url: The service's base, as "https://api.openai.com/v1"; "/embeddings" is added unless it ends with it.
+                A query string is sent too, and may be logged by the HTTP library: no place for a key.
+            model: The model, by the name the service knows.
+            dim: Columns of its rows.
+            version, metric, document_prefix, query_prefix: As in Space.
+            options: `key_env`, limits, rates, price, repetitions: `crossfade.encoder.ServiceOptions` has them all.
+
+        Raises:
+            InvalidInput: An argument is out of its range, or the key's environment variable is empty.
+
+        Example:
+            >>> local = Encoder.http("http://localhost:8080/v1", "bge-small", dim=384, tokens_per_minute=1_000_000)
+            >>> local.engine["url"], local.spent.tokens
+            ('http://localhost:8080/v1/embeddings', 0)
+        """
+        space = Space(
+            model=model,
+            dim=dim,
+            version=version,
+            metric=metric,
+            document_prefix=document_prefix,
+            query_prefix=query_prefix,
+        )
+        service = Service(url, space, _settings(options))
+        engine = {"engine": "http", "function": model, "url": service.shown, "precision": "unknown"}
+        # In one piece: every text is checked before any is paid for.
+        return cls(service, space, None, engine, sys.maxsize)
+
     @property
     def space(self) -> Space:
         """The Space of its rows."""
@@ -160,13 +210,18 @@ class Encoder:
 
     @property
     def name(self) -> str | None:
-        """What `load` takes to make it again: a name or an absolute path; None for a wrapped callable."""
+        """What `load` takes to make it again: a name or an absolute path; None for a callable or a service."""
         return self._name
 
     @property
     def engine(self) -> dict[str, Any]:
         """What computes the rows: engine, versions, precision, threads. Not part of the Space."""
         return dict(self._engine)
+
+    @property
+    def spent(self) -> Spent | None:
+        """What the calls of an `http` encoder have cost so far; None for others."""
+        return self._backend.spent if isinstance(self._backend, Service) else None
 
     def encode(
         self,
@@ -193,6 +248,7 @@ class Encoder:
             InvalidInput: A text is no string, empty, no valid Unicode, or gives no token; its index is named. Or
                 `cut` can't take a mark for each.
             EncodingFailed: The model failed, or gave rows that can't be used.
+            SpendLimitReached: The call would pass an `http` encoder's spend_limit.
         """
         if kind not in ("document", "query"):
             raise InvalidInput(f'kind must be "document" or "query", got {kind!r}')
@@ -218,10 +274,10 @@ class Encoder:
 
         Raises:
             InvalidInput: As for `encode`.
-            ModelError: A wrapped callable, whose tokenizer isn't known.
+            ModelError: A callable or a service, whose tokenizer isn't known.
         """
         if not isinstance(self._backend, _Onnx):
-            raise ModelError("the tokenizer of a wrapped callable isn't known, so its tokens can't be counted")
+            raise ModelError("the tokenizer of a callable or a service isn't known, so its tokens can't be counted")
         check_texts(texts)
         prefix = self._space.query_prefix if kind == "query" else self._space.document_prefix
         return np.array([len(ids) for ids in self._backend.tokenizer(list(texts), prefix).ids], dtype=np.int64)
@@ -251,6 +307,14 @@ def _load_named(name: str) -> Model:
         pull_manifest(manifest, folder)
         contents = {file: read_file(folder, files[file]) for file in files}
     return build_model(manifest.space, manifest.graph, manifest.hidden, contents.__getitem__)
+
+
+def _settings(options: ServiceOptions) -> Settings:
+    try:
+        return Settings(**options)
+    except TypeError:
+        unknown = sorted(set(options) - {field.name for field in dataclasses.fields(Settings)})
+    raise InvalidInput(f"Encoder.http has no option {', '.join(unknown)}; see crossfade.encoder.ServiceOptions")
 
 
 def _read(path: Path) -> bytes:
