@@ -22,7 +22,7 @@ from crossfade.errors import (
 )
 from crossfade.space import Space, checked_space
 
-from .folder import Model, build_model, read_folder
+from .folder import ONNX, SAFETENSORS, Description, Model, build_model, read_folder
 from .manifest import manifest_names, read_manifest
 from .models import model_folder, pull_manifest, read_file
 from .rows import checked_rows
@@ -88,7 +88,7 @@ class Encoder:
 
         The files of a named model are fetched if the cache lacks them, and compared with its manifest before
         they are parsed. A folder holds tokenizer.json and model.onnx, or model.safetensors and config.json of
-        a BERT model; the settings of sentence-transformers in it are followed.
+        a BERT or MPNet model; the settings of sentence-transformers in it are followed.
 
         Args:
             name_or_folder: A name, or the path of a folder.
@@ -111,8 +111,7 @@ class Encoder:
         if not folder.is_dir():
             read_manifest(label)  # raises UnknownModel with the names there are
             raise UnknownModel(f"{folder} is no folder")
-        space, graph = read_folder(folder)
-        model = build_model(space, graph, None, lambda file: _read(folder / file))
+        model = build_model(read_folder(folder), lambda file: _read(folder / file))
         return cls._of_model(model, str(folder), threads)
 
     @classmethod
@@ -220,7 +219,9 @@ def _load_named(name: str) -> Model:
     except (ModelDamaged, ModelUnavailable):
         pull_manifest(manifest, folder)
         contents = {file: read_file(folder, files[file]) for file in files}
-    return build_model(manifest.space, manifest.graph, manifest.hidden, contents.__getitem__)
+    weights = ONNX if manifest.graph == "onnx" else SAFETENSORS
+    description = Description(space=manifest.space, graph=manifest.graph, weights=weights, hidden=manifest.hidden)
+    return build_model(description, contents.__getitem__)
 
 
 def _read(path: Path) -> bytes:

@@ -12,6 +12,8 @@ from typing import Any
 from crossfade.errors import InvalidInput, ModelError, UnknownModel
 from crossfade.space import Space
 
+from .transformer import FAMILIES
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Source kinds and the fields that say where to look; the values end up in commands and addresses.
@@ -23,7 +25,7 @@ _FIELD = {
     "revision": re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*"),
     "path": re.compile(r".+"),
 }
-GRAPH_KINDS = ("bert", "onnx")
+GRAPH_KINDS = ("onnx", *FAMILIES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Manifest:
     Args:
         name: Its name, that of its file in models/ without ".toml".
         space: Its Space but for the hashes, which are taken from the files.
-        graph: "bert" (built from model.safetensors and config.json) or "onnx" (model.onnx).
+        graph: "bert" or "mpnet" (built from model.safetensors and config.json), or "onnx" (model.onnx).
         hidden: Output of the ONNX file that holds one vector a token; None for the only one of rank 3.
         files: Its files.
         sources: Where they come from, in the order in which they are tried.
