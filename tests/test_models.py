@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import http.server
 import io
 import os
 import re
 import subprocess
-import sys
-import threading
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -25,6 +22,7 @@ from crossfade.encoder.manifest import Manifest, ModelFile, Part, Source, manife
 from crossfade.encoder.models import pull_manifest, read_file
 from crossfade.errors import ModelDamaged, ModelError, ModelUnavailable, UnknownModel
 from crossfade.space import Space
+from hub_server import Hub, running_hub
 
 CONTENTS = {"model.onnx": bytes(range(256)) * 9000, "tokenizer.json": b'{"version": "1.0"}'}
 
@@ -369,47 +367,12 @@ def test_split_zip_source_without_the_part(tmp_path: Path, wheelhouse: Path) -> 
         pull_manifest(manifest(split_source()), tmp_path / "to")
 
 
-class HubHandler(http.server.BaseHTTPRequestHandler):
-    """The part of the hub's protocol that downloads need: resolve addresses with ETag and commit."""
-
-    served: dict[str, bytes]
-    requests: list[str]
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def _answer(self, *, with_body: bool) -> None:
-        self.requests.append(f"{self.command} {self.path}")
-        content = self.served.get(self.path)
-        self.send_response(404 if content is None else 200)
-        if content is None:
-            self.send_header("X-Error-Code", "EntryNotFound")
-        self.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
-        self.send_header("X-Repo-Commit", "c" * 40)
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        if with_body and content is not None:
-            self.wfile.write(content)
-
-    def log_message(self, *arguments: object) -> None:
-        """Keep the test's output clean."""
-
-
 @pytest.fixture
-def hub() -> Iterator[http.server.ThreadingHTTPServer]:
+def hub() -> Iterator[Hub]:
     """A hub on this machine that serves the two files of someone/tiny."""
-    HubHandler.served = {f"/someone/tiny/resolve/main/{name}": content for name, content in CONTENTS.items()}
-    HubHandler.requests = []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HubHandler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running_hub() as server:
+        server.served |= {f"/someone/tiny/resolve/main/{name}": content for name, content in CONTENTS.items()}
+        yield server
 
 
 PULL_FROM_HUB = """
@@ -422,36 +385,28 @@ pull_manifest(manifest(source), Path(sys.argv[2]))
 """
 
 
-def pull_from_hub(hub: http.server.ThreadingHTTPServer, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """A process of its own: the hub's library reads its environment when it is imported."""
-    environment = os.environ | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
-        "HF_HOME": str(tmp_path / "hub-home"),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
-    arguments = [sys.executable, "-c", PULL_FROM_HUB, str(Path(__file__).parent), str(tmp_path / "to")]
-    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=120)
+def pull_from_hub(hub: Hub, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    return hub.run(tmp_path, PULL_FROM_HUB, str(Path(__file__).parent), str(tmp_path / "to"))
 
 
-def test_hub_source(hub: http.server.ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_hub_source(hub: Hub, tmp_path: Path) -> None:
     """Files come from the hub that HF_ENDPOINT names, at the revision of the manifest."""
     outcome = pull_from_hub(hub, tmp_path)
     assert outcome.returncode == 0, outcome.stderr
     assert {path.name: path.read_bytes() for path in (tmp_path / "to").iterdir()} == CONTENTS
-    assert "GET /someone/tiny/resolve/main/model.onnx" in HubHandler.requests
+    assert "GET /someone/tiny/resolve/main/model.onnx" in hub.requests
 
 
 @pytest.mark.parametrize(
     ("served", "error"), [(b"another file", "ModelDamaged"), (None, "ModelUnavailable.*hub someone/tiny main gave no")]
 )
-def test_hub_failures(hub: http.server.ThreadingHTTPServer, tmp_path: Path, served: bytes | None, error: str) -> None:
+def test_hub_failures(hub: Hub, tmp_path: Path, served: bytes | None, error: str) -> None:
     """Another content than the manifest's is refused, and a missing file is an error of ours."""
     address = "/someone/tiny/resolve/main/model.onnx"
     if served is None:
-        del HubHandler.served[address]
+        del hub.served[address]
     else:
-        HubHandler.served[address] = served
+        hub.served[address] = served
     outcome = pull_from_hub(hub, tmp_path)
     assert outcome.returncode == 1
     last = [line for line in outcome.stderr.splitlines() if line.startswith("crossfade.errors.")][-1]

@@ -13,6 +13,6 @@ if "usearch" in sys.modules and "onnxruntime" not in sys.modules:
     )
 
 from .encoder import Encoder
-from .models import ModelInfo, list_models, pull, verify
+from .models import ModelInfo, is_cached, list_models, pull, verify
 
-__all__ = ["Encoder", "ModelInfo", "list_models", "pull", "verify"]
+__all__ = ["Encoder", "ModelInfo", "is_cached", "list_models", "pull", "verify"]

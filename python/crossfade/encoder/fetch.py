@@ -48,6 +48,22 @@ def fetch(source: Source, files: Sequence[ModelFile], folder: Path) -> None:
                 raise ModelUnavailable(f"{source} gave no {file.name}: {error}") from error
 
 
+def is_intact(path: Path, file: ModelFile) -> bool:
+    """Whether `path` is the file of the manifest."""
+    if not has_size(path, file):
+        return False
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+
+
+def has_size(path: Path, file: ModelFile) -> bool:
+    """Whether `path` is a file of that size."""
+    try:
+        return path.is_file() and path.stat().st_size == file.size
+    except OSError:
+        return False
+
+
 def _store(content: IO[bytes], file: ModelFile, folder: Path, origin: str) -> None:
     digest, size = hashlib.sha256(), 0
     descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=folder)

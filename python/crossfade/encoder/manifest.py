@@ -158,7 +158,8 @@ def read_manifest(name: str, folder: Path | None = None) -> Manifest:
     if name not in manifest_names(folder):
         raise UnknownModel(
             f"no model named {name!r}; known are {', '.join(manifest_names(folder))}. For a model of your own, give a "
-            "folder that holds tokenizer.json and model.onnx, or model.safetensors and config.json"
+            "folder that holds tokenizer.json and model.onnx, or model.safetensors and config.json; for one of the "
+            "Hugging Face hub, hf:org/name@commit"
         )
     path = (folder or manifest_folder()) / f"{name}.toml"
     try:
