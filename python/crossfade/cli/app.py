@@ -27,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; e
 @app.command()
 def create(
     folder: Folder,
-    model: Annotated[str, typer.Option(help="A name of `crossfade models list`, or a folder.")],
+    model: Annotated[str, typer.Option(help="A name of `crossfade models list`, hf:org/name@commit, or a folder.")],
     as_json: Json = False,
 ) -> None:
     """Make an empty collection for one model."""
@@ -94,7 +94,9 @@ def search(
 @app.command()
 def migrate(
     folder: Folder,
-    to: Annotated[str, typer.Option(help="The new model: a name of `crossfade models list`, or a folder.")],
+    to: Annotated[
+        str, typer.Option(help="The new model: a name of `crossfade models list`, hf:org/name@commit, or a folder.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Re-embed everything with another model while searches go on; starts or resumes."""

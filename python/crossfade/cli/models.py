@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The models that can be loaded by name.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `crossfade models list`.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `crossfade models list`, or hf:org/name@commit.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else on stderr.")]
 
 
 def load(name: str, report: Report) -> Encoder:
-    """Load a model by name or folder; a named one is fetched first, saying so.
+    """Load a model by name, from the hub or from a folder; its files are fetched first, saying so.
 
     Raises:
         UnknownModel: No manifest and no folder has that name.
         ModelUnavailable: Its files could not be fetched.
         ModelDamaged: A file differs from its manifest, or can't be parsed.
     """
-    from crossfade.encoder import Encoder, list_models, pull
+    from crossfade.encoder import Encoder, is_cached, pull
 
-    if any(info.name == name and not info.cached for info in list_models()):
+    if not is_cached(name):
         pull(name, report.say)
     return Encoder.load(name)
 

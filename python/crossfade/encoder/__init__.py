@@ -13,8 +13,8 @@ if "usearch" in sys.modules and "onnxruntime" not in sys.modules:
     )
 
 from .encoder import Encoder
-from .models import ModelInfo, list_models, pull, verify
+from .models import ModelInfo, is_cached, list_models, pull, verify
 from .service import ServiceOptions
 from .spending import Spent
 
-__all__ = ["Encoder", "ModelInfo", "ServiceOptions", "Spent", "list_models", "pull", "verify"]
+__all__ = ["Encoder", "ModelInfo", "ServiceOptions", "Spent", "is_cached", "list_models", "pull", "verify"]

