@@ -99,7 +99,7 @@ def python_of(contender: Contender, cache: Path) -> Path:
     if not complete.exists():
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--requirement", requirements]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)]
         done = subprocess.run(install, capture_output=True, text=True)
         if done.returncode:
             errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
@@ -122,7 +122,7 @@ class Process:
     """
 
     def __init__(self, contender: Contender, model: Path, threads: int, cache: Path) -> None:
-        command = [python_of(contender, cache), "-m", f"bench.encoders.{contender.program}"]
+        command = [str(python_of(contender, cache)), "-m", f"bench.encoders.{contender.program}"]
         arguments = [str(model), str(threads), json.dumps(contender.options)]
         log = cache / "logs" / f"{contender.name}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)

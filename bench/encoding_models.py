@@ -43,8 +43,8 @@ def model_folder(name: str, cache: Path) -> Path:
         ],
         "1_Pooling/config.json": {"word_embedding_dimension": config["hidden_size"], "pooling_mode_mean_tokens": True},
     }
-    for path, content in files.items():
-        (folder / path).write_text(json.dumps(content, indent=1))
+    for file, content in files.items():
+        (folder / file).write_text(json.dumps(content, indent=1))
     return folder
 
 
@@ -59,7 +59,7 @@ def export_onnx(folder: Path, python: Path) -> None:
         return
     target.parent.mkdir(exist_ok=True)
     part = target.with_name("part.onnx")
-    command = [python, "-m", "bench.encoders.export", str(folder), str(part)]
+    command = [str(python), "-m", "bench.encoders.export", str(folder), str(part)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment())
     if done.returncode:
         raise NotAvailable(f"the export to ONNX failed: {done.stderr.strip().splitlines()[-1]}")

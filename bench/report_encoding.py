@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/encoding.md"))
     options = parser.parse_args()
     reports = [json.loads(file.read_text()) for file in options.files]
-    options.out.write_text("\n".join(page(reports)) + "\n")
+    options.out.write_text("\n".join(map(wrapped, page(reports))) + "\n")
     draw(reports, options.out.with_suffix(".svg"))
+
+
+def wrapped(line: str) -> str:
+    """Prose in lines of at most 120 characters; a table's row stays one."""
+    return line if line.startswith("|") else textwrap.fill(line, 120, subsequent_indent="  " * line.startswith("- "))
 
 
 def page(reports: list[Report]) -> Iterator[str]:

@@ -35,9 +35,9 @@ def serve(load: Callable[[Path, int, dict[str, Any]], Model]) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
 
-    def answer(make: Callable[[], dict[str, Any]]) -> None:
+    def answer(make: Callable[..., dict[str, Any]], *arguments: Any) -> None:
         try:
-            made = make()
+            made = make(*arguments)
         except Exception as error:  # whatever a contender raises is its answer
             made = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         answers.write(json.dumps(made) + "\n")
@@ -56,8 +56,7 @@ def serve(load: Callable[[Path, int, dict[str, Any]], Model]) -> None:
 
     answer(first)
     for line in sys.stdin:
-        request = json.loads(line)
-        answer(lambda request=request: handle(loaded[0], request, resident))
+        answer(handle, loaded[0], json.loads(line), resident)
 
 
 def handle(model: Any, request: dict[str, Any], resident: int) -> dict[str, Any]:
