@@ -31,7 +31,7 @@ IDLE = 0.3  # seconds after which the threads of the last contender no longer sp
 WARM_UP = 8  # documents
 ALONE = 32  # documents that are encoded one by one too
 SLOW = 6  # times as long as crossfade, beyond which a contender gets fewer documents
-FEW = 24
+FEW = 12
 Report = dict[str, Any]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def load(folder: Path, threads: int, options: dict[str, Any]) -> SortedModel:
     path = folder / "onnx" / "model.onnx"
     with tempfile.TemporaryDirectory() as scratch:
         if options.get("optimizer"):
-            path = optimized(path, Path(scratch))
+            path = optimized(folder, path, Path(scratch))
         session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
 
     def run(tokens: Any, mask: Any) -> Any:
@@ -28,11 +29,13 @@ def load(folder: Path, threads: int, options: dict[str, Any]) -> SortedModel:
     return SortedModel(folder, options["budget"], run, {"onnxruntime": onnxruntime.__version__})
 
 
-def optimized(path: Path, scratch: Path) -> Path:
-    """The graph with the fusions of onnxruntime.transformers; sizes are found in the graph itself."""
+def optimized(folder: Path, path: Path, scratch: Path) -> Path:
+    """The graph with the fusions of onnxruntime.transformers."""
     from onnxruntime.transformers import optimizer
 
-    optimizer.optimize_model(str(path), "bert").save_model_to_file(str(scratch / "model.onnx"))
+    config = json.loads((folder / "config.json").read_text())
+    sizes = {"num_heads": config["num_attention_heads"], "hidden_size": config["hidden_size"]}
+    optimizer.optimize_model(str(path), "bert", opt_level=0, **sizes).save_model_to_file(str(scratch / "model.onnx"))
     return scratch / "model.onnx"
 
 
