@@ -38,9 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=Path("docs/encoding.md"))
+    parser.add_argument("--note", default="", help="what else a reader must know of the runs")
     options = parser.parse_args()
     reports = [json.loads(file.read_text()) for file in options.files]
-    options.out.write_text("\n".join(map(wrapped, page(reports))) + "\n")
+    options.out.write_text("\n".join(map(wrapped, page(reports, options.note))) + "\n")
     draw(reports, options.out.with_suffix(".svg"))
 
 
@@ -49,7 +50,7 @@ def wrapped(line: str) -> str:
     return line if line.startswith("|") else textwrap.fill(line, 120, subsequent_indent="  " * line.startswith("- "))
 
 
-def page(reports: list[Report]) -> Iterator[str]:
+def page(reports: list[Report], note: str = "") -> Iterator[str]:
     """The lines of the page."""
     machine = reports[0]["machine"]
     yield from (
@@ -69,6 +70,8 @@ def page(reports: list[Report]) -> Iterator[str]:
         f"and among others. The gate asks for a mean cosine of {GATE['cosine_mean']}, none below "
         f"{GATE['cosine_min']}, {GATE['recall']} of the neighbours and an invariance of {GATE['invariance']:g}.",
     )
+    if note:
+        yield from ("", note)
     for report in reports:
         yield from ("", *section(report))
     yield from ("", "![documents a second of every contender](encoding.svg)", "", *advice(reports))
