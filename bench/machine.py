@@ -7,7 +7,7 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from crossfade import kernels
 PEERS = ("numpy", "faiss-cpu", "numkong", "ranx", "ml_dtypes")
 
 
-def facts() -> dict[str, Any]:
-    """The processor, the instruction set in use, the versions compared and the commit."""
+def facts(packages: Sequence[str] = PEERS) -> dict[str, Any]:
+    """The processor, the instruction set in use, the versions of `packages` and the commit."""
     cpu = Path("/proc/cpuinfo")
     names = [line.partition(":")[2].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
@@ -30,7 +30,7 @@ def facts() -> dict[str, Any]:
         "instruction_set": kernels.instruction_set(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PEERS},
+        "versions": {name: version(name) for name in packages},
         "commit": commit,
     }
 

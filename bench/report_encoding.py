@@ -1,0 +1,162 @@
+"""Write docs/encoding.md from what `python -m bench.encoding --json FILE` measured.
+
+python -m bench.report_encoding FILE … [--out docs/encoding.md]
+
+Each file is a run of its own, of another model or number of threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.encoding_contenders import REFERENCE
+from bench.encoding_fidelity import GATE
+from bench.encoding_plot import draw
+from bench.encoding_table import HEADER, cells
+
+Report = dict[str, Any]
+# What is asked: crossfade in float32 is so many times faster than the fastest of these, at so much fidelity.
+LIBRARIES = (
+    REFERENCE,
+    "sentence-transformers onnx",
+    "sentence-transformers 5.7 onnx",
+    "sentence-transformers openvino",
+    "fastembed",
+    "fastembed batch 16",
+)
+CAREFUL = ("onnxruntime",)
+ASKED = (("the best of sentence-transformers and fastembed", LIBRARIES, 1.3), ("careful onnxruntime", CAREFUL, 1.0))
+LOWEST = 0.99999
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, default=Path("docs/encoding.md"))
+    parser.add_argument("--note", default="", help="what else a reader must know of the runs")
+    options = parser.parse_args()
+    reports = [json.loads(file.read_text()) for file in options.files]
+    options.out.write_text("\n".join(map(wrapped, page(reports, options.note))) + "\n")
+    draw(reports, options.out.with_suffix(".svg"))
+
+
+def wrapped(line: str) -> str:
+    """Prose in lines of at most 120 characters; a table's row stays one."""
+    return line if line.startswith("|") else textwrap.fill(line, 120, subsequent_indent="  " * line.startswith("- "))
+
+
+def page(reports: list[Report], note: str = "") -> Iterator[str]:
+    """The lines of the page."""
+    machine = reports[0]["machine"]
+    yield from (
+        "# Encoding beside other libraries",
+        "",
+        "Written by `python -m bench.report_encoding` from runs of `python -m bench.encoding --json FILE`.",
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores, instruction set {machine['instruction_set']}, Linux "
+        f"{machine['kernel']}, Python {machine['python']}; commit {machine['commit']}. {versions(reports)}.",
+        "",
+        "All contenders encode the same texts, cut at 256 tokens, bound to the same cores, with the same number of "
+        "threads and their models loaded; each in a process and an environment of its own. They take turns, and "
+        "figures are medians over the rounds. Tokens are real ones, without padding; a contender that is far slower "
+        "gets fewer documents, and ratios go by tokens. Memory is the highest resident size above that with the model "
+        "loaded. Fidelity is that to sentence-transformers in float32: cosines of rows, and the share of a document's "
+        f"ten nearest others that stay. Invariance is the largest cosine distance between a text's row encoded alone "
+        f"and among others. The gate asks for a mean cosine of {GATE['cosine_mean']}, none below "
+        f"{GATE['cosine_min']}, {GATE['recall']} of the neighbours and an invariance of {GATE['invariance']:g}.",
+    )
+    if note:
+        yield from ("", note)
+    for report in reports:
+        yield from ("", *section(report))
+    yield from ("", "![documents a second of every contender](encoding.svg)", "", *advice(reports))
+
+
+def versions(reports: list[Report]) -> str:
+    found: dict[str, None] = {}
+    for result in reports[0]["contenders"]:
+        for name, version in result.get("versions", {}).items():
+            if name not in ("engine", "precision", "crossfade"):
+                found[f"{name} {version}"] = None
+    return ", ".join(sorted(found))
+
+
+def section(report: Report) -> Iterator[str]:
+    ours, threads = report["contenders"][0], report["threads"]
+    yield f"## {report['model']}, {threads} thread{'s' * (threads > 1)}"
+    yield ""
+    yield (
+        f"{report['documents']} documents of {report['texts']} (seed {report['seed']}), "
+        f"{ours['tokens'] / ours['documents']:.0f} tokens each on average, {report['rounds']} rounds."
+    )
+    yield from ("", "| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|")
+    for result in report["contenders"]:
+        yield "| " + " | ".join(cells(result, ours)) + " |"
+    pipeline = report["pipeline"]
+    beside = 1.0 - pipeline["running"] / pipeline["seconds"]
+    yield from (
+        "",
+        f"From strings to rows on disk in a Collection: {pipeline['seconds']:.2f} s, in {pipeline['running']:.2f} s of "
+        f"which the session ran, so {beside:.1%} is everything else; tokenising alone takes "
+        f"{pipeline['tokenising']:.3f} s.",
+        "",
+        "| asked of crossfade in float32 | measured | |",
+        "|---|---|---|",
+        *("| " + " | ".join(row) + " |" for row in asked(report)),
+    )
+
+
+def asked(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Each figure that is asked for, what was measured, and whether it is reached."""
+    by_name = {result["name"]: result for result in report["contenders"] if "not_available" not in result}
+    ours = report["contenders"][0]
+    for words, names, factor in ASKED:
+        best = max((by_name[name] for name in names if name in by_name), key=rate, default=None)
+        if best:
+            ratio = rate(ours) / rate(best)
+            yield f"≥ {factor}× {words}", f"{ratio:.2f}× {best['name']}", verdict(ratio >= factor)
+    if "fidelity" in ours:
+        lowest = ours["fidelity"]["cosine_min"]
+        yield f"cosine ≥ {LOWEST} to the reference, for every text", f"{lowest:.7f}", verdict(lowest >= LOWEST)
+    if "amx" not in report["machine"]["instruction_set"]:
+        yield "less than float32: asked of machines with AMX", "this one has none", "–"
+
+
+def rate(result: dict[str, Any]) -> float:
+    return float(result["tokens_per_second"])
+
+
+def verdict(reached: bool) -> str:
+    return "reached" if reached else "not reached"
+
+
+def advice(reports: list[Report]) -> Iterator[str]:
+    """How to choose, by the figures of the first run."""
+    report = reports[0]
+    passed = [it for it in report["contenders"] if it.get("fidelity", {}).get("passed")]
+    fastest, leanest = max(passed, key=rate), min(passed, key=lambda it: it["peak"])
+    quickest = min(passed, key=lambda it: it["latency_p50"])
+    yield from (
+        "## How to choose",
+        "",
+        f"On this machine, among those that pass the gate ({report['model']}, {report['threads']} thread(s)): the "
+        f"fastest is {fastest['name']} with {fastest['documents_per_second']:.1f} documents a second, the leanest "
+        f"{leanest['name']} with {leanest['peak'] / 1e6:,.0f} MB above the model, and the quickest for one query "
+        f"{quickest['name']} with {quickest['latency_p50'] * 1e3:.1f} ms.",
+        "",
+        "- Measure where you will encode: precisions below float32 pay on processors that multiply them in hardware, "
+        "and cost time on others.",
+        "- Sort by tokens and keep batches small before choosing another runtime: padding and intermediate results "
+        "that leave the cache cost more than runtimes differ.",
+        "- A precision that fails the gate needs a measurement of your own task; one whose rows depend on the batch "
+        "gives a text another row every time it is encoded.",
+    )
+
+
+if __name__ == "__main__":
+    main()
