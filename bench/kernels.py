@@ -78,7 +78,7 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
                     say(line(report["cases"][-1]))
                 del case
                 gc.collect()
-            if threads > 1 and not only:
+            if threads > 1 and only in "concurrent calls":
                 report["concurrent_calls"] = concurrent_calls(threads, 0.5 if quick else 4.0)
                 say(json.dumps(report["concurrent_calls"]))
     report["stolen_ticks"] = machine.stolen() - stolen
