@@ -14,6 +14,7 @@ import pytest
 
 import crossfade as cf
 from crossfade.encoder.models import model_folder
+from crossfade.catalog.schema import FORMAT_VERSION
 from crossfade.errors import (
     CollectionExists,
     CrossfadeError,
@@ -312,7 +313,7 @@ def _other_sqlite(path: Path) -> None:
 
 def _newer(path: Path) -> None:
     connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 
