@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import crossfade as cf
-from crossfade.encoder.models import model_folder
 from crossfade.catalog.schema import FORMAT_VERSION
+from crossfade.encoder.models import model_folder
 from crossfade.errors import (
     CollectionExists,
     CrossfadeError,
