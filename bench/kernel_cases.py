@@ -7,7 +7,8 @@ function takes one; all of a case's results are compared before anything is time
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import faiss
 import numkong
@@ -18,25 +19,30 @@ from bench.kernel_cases_rows import normalize_cases, project_cases, query_cases,
 from crossfade import kernels
 
 
-def cases(threads: int, quick: bool) -> Iterator[Case]:
-    """All cases; arrays of one are gone before those of the next are made."""
-    n = 20_000 if quick else 100_000
+def cases(threads: int, quick: bool, wanted: Callable[[str], bool]) -> Iterator[Case]:
+    """The cases whose kernel is wanted; arrays of one group are gone before those of the next are made."""
+    n, queries = (20_000, 1_000) if quick else (100_000, 10_000)
+    groups: list[tuple[str, Callable[[], Iterator[Case]]]] = []
     for d in DIMS:
-        yield from normalize_cases(n, d, threads)
-        yield from project_cases(n, d, threads)
+        groups.append(
+            ("normalize, in place, out=, to float16, bfloat16, int8", partial(normalize_cases, n, d, threads))
+        )
+        groups.append(("project, float32, bfloat16, bfloat16x3", partial(project_cases, n, d, threads)))
     if threads == 1:
-        for d in DIMS:
-            yield from query_cases(d)
-        yield merge_case()
+        groups += [("project one query, float16 matrix", partial(query_cases, d)) for d in DIMS]
+        groups.append(("merge_topk", merge_cases))
     for lists in (2, 4, 16):
-        yield merge_batch_case(1_000 if quick else 10_000, lists, threads)
+        groups.append(("merge_topk, batch", partial(merge_batch_cases, queries, lists, threads)))
     for d in DIMS[:2]:
-        yield rescore_case(100_000 if quick else 1_000_000, d, threads)
-    yield from covariance_cases(n, 768, threads)
-    yield from streamed_cases(10 * n, 768, threads)
+        groups.append(("rescore", partial(rescore_cases, 10 * n, d, threads)))
+    groups.append(("cross-covariance", partial(covariance_cases, n, 768, threads)))
+    groups.append(("project, streamed files", partial(streamed_cases, 10 * n, 768, threads)))
+    for names, group in groups:
+        if wanted(names):
+            yield from (case for case in group() if wanted(case.kernel))
 
 
-def merge_case() -> Case:
+def merge_cases() -> Iterator[Case]:
     import ranx
 
     keys, scores = _lists(1, 2)
@@ -47,7 +53,7 @@ def merge_case() -> Case:
     def by_ranx() -> None:
         ranx.fuse(runs=runs, norm=None, method="max")
 
-    return Case(
+    yield Case(
         "merge_topk",
         "2 × 100 → 10",
         {
@@ -63,12 +69,12 @@ def merge_case() -> Case:
     )
 
 
-def merge_batch_case(queries: int, lists: int, threads: int) -> Case:
+def merge_batch_cases(queries: int, lists: int, threads: int) -> Iterator[Case]:
     keys, scores = _lists(queries, lists)
     # faiss wants the shards outside; it gets them so before the clock runs.
     shard_keys = keys.astype(np.int64).transpose(1, 0, 2).copy()
     shard_scores = scores.transpose(1, 0, 2).copy()
-    return Case(
+    yield Case(
         "merge_topk, batch",
         f"{queries:,} × {lists} × 100 → 100",
         {
@@ -83,7 +89,7 @@ def merge_batch_case(queries: int, lists: int, threads: int) -> Case:
     )
 
 
-def rescore_case(n: int, d: int, threads: int) -> Case:
+def rescore_cases(n: int, d: int, threads: int) -> Iterator[Case]:
     vectors, query = rows(5, n, d).astype(np.float16), rows(6, 1, d)[0]
     generator = np.random.default_rng(10)
     # All begin with the same rows, for comparison; then each has its own, so that none finds what another has fetched.
@@ -93,7 +99,7 @@ def rescore_case(n: int, d: int, threads: int) -> Case:
         for name in ("crossfade", "numpy", "numkong")
     }
     half = query.astype(np.float16)[np.newaxis]
-    return Case(
+    yield Case(
         "rescore",
         f"200 of {n:,} × {d}, float16",
         {

@@ -36,7 +36,7 @@ def main() -> None:
         "--update", action="store_true", help="keep what the file has of cases that aren't run this time"
     )
     parser.add_argument("--quick", action="store_true", help="smaller arrays, fewer rounds")
-    parser.add_argument("--only", default="", help="only cases whose kernel has this word in its name")
+    parser.add_argument("--only", nargs="+", default=[""], help="only cases whose kernel has one of these in its name")
     parser.add_argument(
         "--vectors",
         type=Path,
@@ -55,11 +55,14 @@ def main() -> None:
         options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
-def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
+def measure(thread_counts: list[int], quick: bool, only: list[str]) -> dict[str, Any]:
     """Runs everything, printing a line for each case, and returns what `--json` writes."""
     from threadpoolctl import threadpool_limits
 
     from bench import kernel_cases, machine
+
+    def wanted(kernel: str) -> bool:
+        return any(words in kernel for words in only)
 
     report: dict[str, Any] = {"machine": machine.facts(), "quick": quick, "ceilings": {}, "cases": []}
     stolen = machine.stolen()
@@ -72,13 +75,12 @@ def measure(thread_counts: list[int], quick: bool, only: str) -> dict[str, Any]:
                 f"{threads} thread(s): "
                 + ", ".join(f"{name} {value / 1e9:.1f} G/s" for name, value in ceilings.items())
             )
-            for case in kernel_cases.cases(threads, quick):
-                if only in case.kernel:
-                    report["cases"].append(run(case, threads, ceilings, 0.5 if quick else 4.0))
-                    say(line(report["cases"][-1]))
+            for case in kernel_cases.cases(threads, quick, wanted):
+                report["cases"].append(run(case, threads, ceilings, 0.5 if quick else 4.0))
+                say(line(report["cases"][-1]))
                 del case
                 gc.collect()
-            if threads > 1 and only in "concurrent calls":
+            if threads > 1 and wanted("concurrent calls"):
                 report["concurrent_calls"] = concurrent_calls(threads, 0.5 if quick else 4.0)
                 say(json.dumps(report["concurrent_calls"]))
     report["stolen_ticks"] = machine.stolen() - stolen
