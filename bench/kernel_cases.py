@@ -15,30 +15,38 @@ import numkong
 import numpy as np
 
 from bench.kernel_case import DIMS, Array, Case, ignore, rows
-from bench.kernel_cases_rows import normalize_cases, project_cases, query_cases, streamed_cases
+from bench.kernel_cases_rows import (
+    NORMALIZE,
+    PROJECT,
+    QUERY,
+    STREAMED,
+    normalize_cases,
+    project_cases,
+    query_cases,
+    streamed_cases,
+)
 from crossfade import kernels
 
 
 def cases(threads: int, quick: bool, wanted: Callable[[str], bool]) -> Iterator[Case]:
     """The cases whose kernel is wanted; arrays of one group are gone before those of the next are made."""
     n, queries = (20_000, 1_000) if quick else (100_000, 10_000)
-    groups: list[tuple[str, Callable[[], Iterator[Case]]]] = []
+    # What a group's kernels are called, so that none is prepared in vain.
+    groups: list[tuple[tuple[str, ...], Callable[[], Iterator[Case]]]] = []
     for d in DIMS:
-        groups.append(
-            ("normalize, in place, out=, to float16, bfloat16, int8", partial(normalize_cases, n, d, threads))
-        )
-        groups.append(("project, float32, bfloat16, bfloat16x3", partial(project_cases, n, d, threads)))
+        groups.append((NORMALIZE, partial(normalize_cases, n, d, threads)))
+        groups.append((PROJECT, partial(project_cases, n, d, threads)))
     if threads == 1:
-        groups += [("project one query, float16 matrix", partial(query_cases, d)) for d in DIMS]
-        groups.append(("merge_topk", merge_cases))
+        groups += [(QUERY, partial(query_cases, d)) for d in DIMS]
+        groups.append((("merge_topk",), merge_cases))
     for lists in (2, 4, 16):
-        groups.append(("merge_topk, batch", partial(merge_batch_cases, queries, lists, threads)))
+        groups.append((("merge_topk, batch",), partial(merge_batch_cases, queries, lists, threads)))
     for d in DIMS[:2]:
-        groups.append(("rescore", partial(rescore_cases, 10 * n, d, threads)))
-    groups.append(("cross-covariance", partial(covariance_cases, n, 768, threads)))
-    groups.append(("project, streamed files", partial(streamed_cases, 10 * n, 768, threads)))
+        groups.append((("rescore",), partial(rescore_cases, 10 * n, d, threads)))
+    groups.append((("covariance", "cross-covariance"), partial(covariance_cases, n, 768, threads)))
+    groups.append((STREAMED, partial(streamed_cases, 10 * n, 768, threads)))
     for names, group in groups:
-        if wanted(names):
+        if any(map(wanted, names)):
             yield from (case for case in group() if wanted(case.kernel))
 
 

@@ -16,6 +16,18 @@ from bench.kernel_case import Array, Case, rotation, rows
 from bench.machine import in_threads
 from crossfade import kernels
 
+# Names of the kernels that each function below has cases of.
+NORMALIZE = (
+    "normalize, out=",
+    "normalize, in place",
+    "normalize to float16",
+    "normalize to bfloat16",
+    "normalize to int8",
+)
+PROJECT = ("project, float32", "project, bfloat16x3", "project, bfloat16")
+QUERY = ("project one query, float32", "project one query, float16 matrix")
+STREAMED = ("project, streamed float32 files", "project, streamed float16 files")
+
 
 def normalize_cases(n: int, d: int, threads: int) -> Iterator[Case]:
     x, out = rows(0, n, d), np.empty((n, d), np.float32)

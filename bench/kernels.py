@@ -1,6 +1,6 @@
 """How fast are the kernels? Beside their peers and the machine's own ceilings, in one run.
 
-    python -m bench.kernels [--json FILE] [--quick] [--only WORD]
+    python -m bench.kernels [--json FILE] [--quick] [--only WORDS …] [--update]
 
 The contenders of a case take turns (A B A B …), warm; a figure is the median over the rounds. Ratios are what
 counts: they are taken within a case, where all contenders saw the same machine.
