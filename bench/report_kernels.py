@@ -33,7 +33,8 @@ def page(report: dict[str, Any]) -> Iterator[str]:
     yield from (
         "# Performance of the kernels",
         "",
-        "Written by `python -m bench.report_kernels` from one run of `python -m bench.kernels --json FILE`.",
+        "Written by `python -m bench.report_kernels` from what `python -m bench.kernels --json FILE` measured, in "
+        "one run for each commit named; later ones took the place of some kernels' figures.",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, instruction set {machine['instruction_set']}, Linux "
         f"{machine['kernel']}, Python {machine['python']}, {versions}; commit {machine['commit']}.",
