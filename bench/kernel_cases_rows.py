@@ -73,6 +73,11 @@ def normalize_cases(n: int, d: int, threads: int) -> Iterator[Case]:
         3.0 * n * d,
         "copy",
     )
+    yield from _narrowing_cases(x, size, threads)
+
+
+def _narrowing_cases(x: Array, size: str, threads: int) -> Iterator[Case]:
+    n, d = x.shape
     for name, dtype, bits, narrowed in _narrow_kinds():
         small = np.empty((n, d), dtype)
 
