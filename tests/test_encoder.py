@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossfade.encoder import Encoder
-from crossfade.encoder.runtime import BULK_NICENESS, batches, cpu_quota, padded_length
+from crossfade.encoder.batching import batches
+from crossfade.encoder.cores import BULK_NICENESS, cpu_quota
 from crossfade.errors import EncodingFailed, InvalidInput
 
 MIXED = [
@@ -253,16 +254,16 @@ def test_cpu_quota_is_read(text: str, cores: int | None) -> None:
     assert cpu_quota(text) == cores
 
 
-@given(st.lists(st.integers(1, 256), max_size=200), st.integers(8, 4096))
-def test_batches_hold_every_text_once(lengths: list[int], budget: int) -> None:
-    """Every text is in exactly one batch, no batch of two exceeds the budget, and lengths only fall."""
-    made = batches(lengths, budget)
+@given(st.lists(st.integers(1, 256), max_size=200), st.integers(8, 4096), st.sampled_from([1, 8, 16]))
+def test_batches_hold_every_text_once(lengths: list[int], budget: int, step: int) -> None:
+    """Every text is in exactly one batch, those of a batch differ by less than the step, none of two is too large."""
+    made = batches(lengths, budget, step)
     assert sorted(index for batch in made for index in batch) == list(range(len(lengths)))
-    for batch in made:
-        longest = max(lengths[index] for index in batch)
-        assert len(batch) == 1 or len(batch) * padded_length(longest) <= budget
-    flat = [lengths[index] for batch in made for index in batch]
-    assert flat == sorted(flat, reverse=True)
+    rounded = [{-(-lengths[index] // step) * step for index in batch} for batch in made]
+    assert all(len(length) == 1 for length in rounded)
+    longest = [length.pop() for length in rounded]
+    assert longest == sorted(longest, reverse=True)
+    assert all(len(batch) == 1 or len(batch) * length <= budget for batch, length in zip(made, longest, strict=True))
 
 
 def test_long_calls_step_back_and_leave_the_caller_alone(l3: Encoder) -> None:

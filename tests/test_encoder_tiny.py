@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from crossfade.encoder import Encoder
+from crossfade.encoder.engines import EngineName
 from crossfade.errors import InvalidInput, ModelDamaged, ModelError, UnknownModel
 
 Weights = dict[str, NDArray[np.float32]]
@@ -97,7 +98,15 @@ def write_pooling(folder: Path, mode: str) -> None:
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{mode}": True}))
 
 
-def write_onnx(folder: Path, *, token_types: bool = False, outputs: int = 1) -> Path:
+def write_onnx(
+    folder: Path,
+    *,
+    token_types: bool = False,
+    outputs: int = 1,
+    opset: int = 17,
+    ids: int = TensorProto.INT64,
+    states: int = TensorProto.FLOAT,
+) -> Path:
     """A folder with an ONNX model whose hidden states are the embeddings of the words."""
     folder.mkdir(parents=True)
     table = np.random.default_rng(7).standard_normal((len(WORDS), 8)).astype(np.float32)
@@ -107,17 +116,17 @@ def write_onnx(folder: Path, *, token_types: bool = False, outputs: int = 1) -> 
         nodes.append(helper.make_node("Gather", ["table", "token_type_ids"], ["types"]))
         nodes.append(helper.make_node("Add", ["words", "types"], ["hidden"]))
     else:
-        nodes.append(helper.make_node("Identity", ["words"], ["hidden"]))
+        nodes.append(helper.make_node("Cast", ["words"], ["hidden"], to=states))
     nodes.extend(helper.make_node("Identity", ["hidden"], [f"hidden{i}"]) for i in range(1, outputs))
     graph = helper.make_graph(
         nodes,
         "words",
-        [helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "t"]) for name in names],
-        [helper.make_tensor_value_info(f"hidden{i or ''}", TensorProto.FLOAT, ["b", "t", 8]) for i in range(outputs)],
+        [helper.make_tensor_value_info(name, ids, ["b", "t"]) for name in names],
+        [helper.make_tensor_value_info(f"hidden{i or ''}", states, ["b", "t", 8]) for i in range(outputs)],
         [onnx.numpy_helper.from_array(table, "table")],
     )
     onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx"
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), folder / "model.onnx"
     )
     (folder / "tokenizer.json").write_text(word_tokenizer().to_str())
     return folder
@@ -159,13 +168,16 @@ POOLERS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 }
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("pooling", list(POOLERS))
-def test_graph_computes_the_published_formulas(tmp_path: Path, pooling: str) -> None:
-    """A graph built from safetensors gives what a plain float64 BERT gives, for every pooling, padded or not."""
+def test_graph_computes_the_published_formulas(tmp_path: Path, pooling: str, engine: EngineName) -> None:
+    """A graph built from safetensors gives what a plain float64 BERT gives, for every pooling, padded (as the second
+    engine has it) or not.
+    """
     weights = random_weights()
     folder = write_bert(tmp_path / "m", weights)
     write_pooling(folder, "cls_token" if pooling == "cls" else f"{pooling}_tokens")
-    encoder = Encoder.load(folder)
+    encoder = Encoder.load(folder, precision="float32", engine=engine)
     rows = encoder.encode(["alpha beta", "gamma", "delta epsilon zeta eta theta alpha"])
     for row, ids in zip(rows, [[2, 4, 5, 3], [2, 6, 3], [2, 7, 8, 12, 13, 14, 4, 3]], strict=True):
         expected = POOLERS[pooling](reference_rows(weights, ids))
@@ -316,6 +328,24 @@ def test_onnx_folder(tmp_path: Path, token_types: bool) -> None:
     np.testing.assert_allclose(rows[0], expected / np.linalg.norm(expected), atol=1e-6)
     assert encoder.space.dim == 8
     assert encoder.name == str(tmp_path / "m")
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("pooling", list(POOLERS))
+@pytest.mark.parametrize("opset", [11, 13, 18, 21])
+def test_onnx_of_any_version(tmp_path: Path, opset: int, pooling: str, engine: EngineName) -> None:
+    """Pooling and unit length are put behind files of old and new versions of ONNX, also with ids of 32 bits and states
+    of 16.
+    """
+    folder = write_onnx(tmp_path / "m", opset=opset, ids=TensorProto.INT32, states=TensorProto.FLOAT16)
+    write_pooling(folder, "cls_token" if pooling == "cls" else f"{pooling}_tokens")
+    encoder = Encoder.load(folder, precision="float32", engine=engine)
+    table = np.random.default_rng(7).standard_normal((len(WORDS), 8)).astype(np.float16).astype(np.float64)
+    rows = encoder.encode(["alpha beta", "gamma", "delta epsilon zeta"])
+    # an engine may leave out the rounding to 16 bits
+    for row, ids in zip(rows, [[2, 4, 5, 3], [2, 6, 3], [2, 7, 8, 12, 3]], strict=True):
+        expected = POOLERS[pooling](table[ids])
+        np.testing.assert_allclose(row, expected / np.linalg.norm(expected), atol=2e-4)
 
 
 def test_onnx_with_two_candidates_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ DOORS = {
     "apsw": "catalog",
     "usearch": "index",
     "onnxruntime": "encoder",
+    "openvino": "encoder",
     "tokenizers": "encoder",
     "huggingface_hub": "encoder",
     "onnx": "encoder",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from crossfade.catalog import versions
 from crossfade.encoder import Encoder
-from crossfade.errors import EncoderMissing, InvalidInput, ModelError, SpaceMismatch
+from crossfade.errors import EncoderMissing, EngineUnavailable, InvalidInput, ModelError, SpaceMismatch
+
+_log = logging.getLogger("crossfade")
 
 
 def checked_encoder(value: object) -> Encoder:
@@ -61,8 +66,17 @@ def _load(version: versions.Version) -> Encoder:
             "hand it in again: Collection.open(path, encoder)"
         )
     try:
-        encoder = Encoder.load(version.encoder)
+        encoder = _loaded(version.encoder, version.engine.get("asked", {}))
         version.space.require(encoder.space, f"the model {version.encoder!r} of version {version.id}")
     except (ModelError, SpaceMismatch) as error:
         raise EncoderMissing(f"the encoder of version {version.id} can't be had: {error}") from error
     return encoder
+
+
+def _loaded(name: str, asked: Mapping[str, Any]) -> Encoder:
+    """The model, in the precision that was asked for when the version was made where this machine has it."""
+    try:
+        return Encoder.load(name, **asked)
+    except EngineUnavailable as error:
+        _log.warning("%s runs in another precision than its version was made in: %s", name, error)
+        return Encoder.load(name)

@@ -7,6 +7,7 @@
     │   ├── UnknownModel              no manifest and no folder of that name
     │   ├── ModelUnavailable          its files could not be fetched
     │   ├── ModelDamaged              a file differs from its manifest, or can't be parsed
+    │   ├── EngineUnavailable         the engine or precision asked for can't run here, or is too far from float32
     │   ├── EncodingFailed            the encoder raised, or returned rows that can't be used
     │   └── SpendLimitReached         the next request to a paid service would pass the limit that was set
     ├── CollectionError
@@ -56,6 +57,10 @@ class ModelUnavailable(ModelError):
 
 class ModelDamaged(ModelError):
     """A model file differs from its manifest, or can't be parsed."""
+
+
+class EngineUnavailable(ModelError):
+    """The engine or precision that was asked for can't run here, or its rows are too far from those of float32."""
 
 
 class EncodingFailed(ModelError):

@@ -17,8 +17,8 @@ class Status:
         path: Its folder.
         documents: How many it has.
         live: Number of the live version.
-        versions: Every version that is kept: number, model, dim, fingerprint, encoder, state, documents it lacks, and
-            documents of which its model sees the beginning only.
+        versions: Every version that is kept: number, model, dim, fingerprint, encoder, the engine and precision it was
+            begun with, state, documents it lacks, and documents of which its model sees the beginning only.
         migration: The migration on disk, if there is one.
     """
 
@@ -85,6 +85,7 @@ def describe(version: versions.Version) -> dict[str, Any]:
         "dim": version.space.dim,
         "fingerprint": version.space.fingerprint,
         "encoder": version.encoder,
+        "engine": dict(version.engine),
         "state": version.state,
         "missing": version.pending,
         "failed": version.failed,

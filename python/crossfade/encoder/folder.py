@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from crossfade.errors import InvalidInput, ModelDamaged, ModelError
 from crossfade.space import Space
 
-from .graph import Graph
+from .graph import Graph, GraphBuilder
 from .head import ACTIVATIONS, Dense
 from .identity import hash_dense, hash_onnx, hash_tokenizer, hash_transformer
 from .onnx_file import hidden_output, onnx_graph, parse_onnx
+from .ort import check_graph
 from .settings import Settings, read_object, read_settings
 from .tokenizer import Tokenizer
 from .transformer import FAMILIES, as_float32, checked_tensor, family_of, read_tensors
@@ -50,12 +51,21 @@ class Description:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
-    """What is needed to encode."""
+    """What is needed to encode.
+
+    Args:
+        space: Its Space, complete.
+        max_tokens: Tokens of the longest text.
+        tokenizer: Its tokenizer.
+        graph: Puts its graph together with a builder's kind of products and padding. A ready graph comes as it is.
+        ready: Whether it is one.
+    """
 
     space: Space
     max_tokens: int
-    graph: Graph
     tokenizer: Tokenizer
+    graph: Callable[[GraphBuilder], Graph]
+    ready: bool
 
 
 def build_model(description: Description, read: Reader) -> Model:
@@ -74,21 +84,23 @@ def build_model(description: Description, read: Reader) -> Model:
         raise ModelError("a model with weights needs max_tokens and a pooling in its Space")
     tokenizer = read("tokenizer.json")
     dense = [_read_dense(path, read) for path in description.dense]
-    if description.graph == "onnx":
-        content, weights_hash = _build_onnx(description, dense, read)
+    ready = description.graph == "onnx"
+    if ready:
+        graph, weights_hash = _build_onnx(description, dense, read)
     else:
-        content, weights_hash = _build_transformer(description, space.max_tokens, dense, read)
+        graph, weights_hash = _build_transformer(description, space.max_tokens, dense, read)
     return Model(
         space=dataclasses.replace(space, weights=hash_dense(weights_hash, dense), tokenizer=hash_tokenizer(tokenizer)),
         max_tokens=space.max_tokens,
-        graph=content,
         tokenizer=Tokenizer(tokenizer, space.max_tokens),
+        graph=graph,
+        ready=ready,
     )
 
 
 def _build_transformer(
     description: Description, max_tokens: int, dense: Sequence[Dense], read: Reader
-) -> tuple[Graph, str]:
+) -> tuple[Callable[[GraphBuilder], Graph], str]:
     family, space = FAMILIES[description.graph], description.space
     config = family.parse(read("config.json"))
     _require_columns(config.hidden, space, dense)
@@ -96,15 +108,22 @@ def _build_transformer(
     if max_tokens > known:
         raise ModelError(f"max_tokens is {max_tokens}, but the model knows {known} positions; lower it")
     weights = family.read_weights(read(description.weights), config)
-    graph = transformer_graph(family, config, as_float32(weights), space, dense)
-    return graph, hash_transformer(config, weights)
+
+    def build(graph: GraphBuilder) -> Graph:
+        return transformer_graph(graph, family, config, as_float32(weights), space, dense)
+
+    return build, hash_transformer(config, weights)
 
 
-def _build_onnx(description: Description, dense: Sequence[Dense], read: Reader) -> tuple[Graph, str]:
+def _build_onnx(
+    description: Description, dense: Sequence[Dense], read: Reader
+) -> tuple[Callable[[GraphBuilder], Graph], str]:
     content = read(description.weights)
     model = parse_onnx(content)
     name = hidden_output(model, description.hidden)
-    return onnx_graph(model, description.space, name, dense), hash_onnx(content, name)
+    graph = onnx_graph(model, description.space, name, dense)
+    check_graph(graph)
+    return lambda builder: graph, hash_onnx(content, name)
 
 
 def _require_columns(hidden: int, space: Space, dense: Sequence[Dense]) -> None:

@@ -11,9 +11,8 @@ from onnx import TensorProto
 
 from crossfade.space import Space
 
-from .graph import GraphBuilder
+from .graph import MASK, ROWS, GraphBuilder
 
-EPSILON = 1e-12
 # Activations of a dense layer: the operators' names in ONNX, and those of the classes in torch.
 ACTIVATIONS = ("Identity", "Tanh")
 
@@ -34,17 +33,19 @@ class Dense:
 
 
 def finish(graph: GraphBuilder, hidden: str, space: Space, dense: Sequence[Dense] = ()) -> None:
-    """Pool `hidden` over the mask, apply the dense layers, bring it to unit length where the Space says so."""
-    pooled = _POOLINGS[space.pooling](graph, hidden)
+    """Pool `hidden` over the real tokens, apply the dense layers, bring it to unit length where the Space says so.
+
+    What follows the hidden states of somebody's file is of that file's version of ONNX: only operators that take the
+    same arguments in all of them are used where there is a mask.
+    """
+    states = graph.node("Cast", [hidden], "finish.hidden", to=TensorProto.FLOAT)
+    pooled = _POOLINGS[space.pooling, MASK in graph.inputs](graph, states)
     for number, layer in enumerate(dense):
         pooled = _dense(graph, pooled, layer, f"finish.dense{number}")
     if space.normalized or space.metric == "cos":
-        graph.constant("finish.norm_floor", np.array(EPSILON, dtype=np.float32))
-        graph.node("ReduceL2", [pooled], "finish.norm", axes=[1], keepdims=1)
-        graph.node("Max", ["finish.norm", "finish.norm_floor"], "finish.norm_safe")
-        graph.node("Div", [pooled, "finish.norm_safe"], "embedding")
+        graph.node("LpNormalization", [pooled], ROWS, axis=1, p=2)
     else:
-        graph.node("Identity", [pooled], "embedding")
+        graph.node("Identity", [pooled], ROWS)
 
 
 def _dense(graph: GraphBuilder, rows: str, layer: Dense, name: str) -> str:
@@ -56,33 +57,52 @@ def _dense(graph: GraphBuilder, rows: str, layer: Dense, name: str) -> str:
     return graph.node(layer.activation, [rows], f"{name}.activated")
 
 
-def _mask_column(graph: GraphBuilder) -> str:
-    """The mask as float32 `(batch, tokens, 1)`."""
-    graph.constant("finish.last", np.array([2], dtype=np.int64))
-    graph.node("Cast", ["attention_mask"], "finish.mask", to=TensorProto.FLOAT)
-    return graph.node("Unsqueeze", ["finish.mask", "finish.last"], "finish.mask_column")
+def _mask(graph: GraphBuilder, name: str, shape: tuple[int, int, int], kind: int) -> str:
+    """The mask in another type and shape; 0 stands for an axis as it is."""
+    graph.constant(f"{name}.shape", np.array(shape, dtype=np.int64))
+    graph.node("Cast", [MASK], f"{name}.cast", to=kind)
+    return graph.node("Reshape", [f"{name}.cast", f"{name}.shape"], name)
 
 
-def _mean(graph: GraphBuilder, hidden: str) -> str:
-    mask = _mask_column(graph)
-    graph.constant("finish.tokens", np.array([1], dtype=np.int64))
-    graph.node("Mul", [hidden, mask], "finish.masked")
-    graph.node("ReduceSum", ["finish.masked", "finish.tokens"], "finish.sum", keepdims=0)
-    graph.node("ReduceSum", [mask, "finish.tokens"], "finish.count", keepdims=0)
-    return graph.node("Div", ["finish.sum", "finish.count"], "finish.pooled")
-
-
-def _first(graph: GraphBuilder, hidden: str) -> str:
+def _take_first(graph: GraphBuilder, states: str, axis: int) -> str:
     graph.constant("finish.first", np.array(0, dtype=np.int64))
-    return graph.node("Gather", [hidden, "finish.first"], "finish.pooled", axis=1)
+    return graph.node("Gather", [states, "finish.first"], "finish.pooled", axis=axis)
 
 
-def _maximum(graph: GraphBuilder, hidden: str) -> str:
-    mask = _mask_column(graph)
+def _cls(graph: GraphBuilder, states: str) -> str:
+    return _take_first(graph, states, axis=1)
+
+
+def _mean(graph: GraphBuilder, states: str) -> str:
+    return graph.node("ReduceMean", [states], "finish.pooled", axes=[1], keepdims=0)
+
+
+def _masked_mean(graph: GraphBuilder, states: str) -> str:
+    row = _mask(graph, "finish.mask_row", (0, 1, -1), TensorProto.FLOAT)
+    column = _mask(graph, "finish.mask_column", (0, -1, 1), TensorProto.FLOAT)
+    graph.node("MatMul", [row, states], "finish.sum")
+    graph.node("MatMul", [row, column], "finish.count")
+    return _take_first(graph, graph.node("Div", ["finish.sum", "finish.count"], "finish.mean"), axis=1)
+
+
+def _max(graph: GraphBuilder, states: str) -> str:
+    return graph.node("ReduceMax", [states], "finish.pooled", axes=[1], keepdims=0)
+
+
+def _masked_max(graph: GraphBuilder, states: str) -> str:
+    real = _mask(graph, "finish.real", (0, -1, 1), TensorProto.BOOL)
     graph.constant("finish.lowest", np.array(np.finfo(np.float32).min, dtype=np.float32))
-    graph.node("Cast", [mask], "finish.real", to=TensorProto.BOOL)
-    graph.node("Where", ["finish.real", hidden, "finish.lowest"], "finish.masked")
-    return graph.node("ReduceMax", ["finish.masked"], "finish.pooled", axes=[1], keepdims=0)
+    graph.node("Where", [real, states, "finish.lowest"], "finish.masked")
+    graph.node("Transpose", ["finish.masked"], "finish.turned", perm=[0, 2, 1])
+    return _take_first(graph, graph.node("GlobalMaxPool", ["finish.turned"], "finish.highest"), axis=2)
 
 
-_POOLINGS: dict[str, Callable[[GraphBuilder, str], str]] = {"mean": _mean, "cls": _first, "max": _maximum}
+# By the pooling of a Space, and whether the graph takes a mask.
+_POOLINGS: dict[tuple[str, bool], Callable[[GraphBuilder, str], str]] = {
+    ("mean", False): _mean,
+    ("mean", True): _masked_mean,
+    ("cls", False): _cls,
+    ("cls", True): _cls,
+    ("max", False): _max,
+    ("max", True): _masked_max,
+}

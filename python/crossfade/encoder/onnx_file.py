@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 from crossfade.errors import ModelDamaged, ModelError
 from crossfade.space import Space
 
-from .graph import Graph, GraphBuilder
+from .graph import IDS, MASK, Graph, GraphBuilder
 from .head import Dense, finish
 
 
@@ -34,16 +34,21 @@ def onnx_graph(model: onnx.ModelProto, space: Space, hidden: str, dense: Sequenc
             f"the ONNX model keeps weights in another file ({elsewhere[0]!r:.80}), which is never opened; save it as a "
             "single file: onnx.save_model(onnx.load(path), path)"
         )
-    graph = GraphBuilder()
-    inputs = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
-    unknown = inputs - {"input_ids", "attention_mask", "token_type_ids"}
-    if unknown or not inputs >= {"input_ids", "attention_mask"}:
+    graph = GraphBuilder(IDS, MASK)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = {it.name: it.type.tensor_type.elem_type for it in model.graph.input if it.name not in stored}
+    if set(inputs) - {"input_ids", "attention_mask", "token_type_ids"} or not set(inputs) >= {
+        "input_ids",
+        "attention_mask",
+    }:
         raise ModelError(
             "a text encoder takes input_ids and attention_mask (and token_type_ids), "
             f"this ONNX model takes {', '.join(sorted(inputs))}"
         )
-    if "token_type_ids" in inputs:
-        graph.node("Sub", ["input_ids", "input_ids"], "token_type_ids")
+    graph.node("Sub", [IDS, IDS], "crossfade.token_types")
+    sources = {"input_ids": IDS, "attention_mask": MASK, "token_type_ids": "crossfade.token_types"}
+    for name, kind in inputs.items():
+        graph.node("Cast", [sources[name]], name, to=kind)
     graph.nodes.extend(_needed(model.graph.node, hidden))
     used = {source for node in graph.nodes for source in node.input}
     for tensor in model.graph.initializer:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crossfade.errors import EncodingFailed
 from crossfade.space import Space
 
+Rows = NDArray[np.float32]
 LARGEST = 65_504.0  # collections keep rows as float16
 
 

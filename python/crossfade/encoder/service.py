@@ -21,8 +21,8 @@ from .answers import read_answer
 from .http import Client
 from .pacing import Pace, Stopped, Transient, Turn, retrying
 from .packing import CountTokens, Part, TooLarge, counted, pack
-from .rows import checked_rows
-from .runtime import Progress, Rows
+from .rows import Rows, checked_rows
+from .runtime import Progress
 from .spending import Reservation, Spending, Spent
 
 _WHOLE = ("max_items", "max_request_tokens", "max_tokens_per_text", "concurrency", "attempts")

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged
 
+from .batching import Ids
+
 # A tokenizer works through the whole text before it truncates: a second for a megabyte. So a text is cut
 # first, at eight times the four characters that a token has on average.
 CHARACTERS_PER_TOKEN = 8 * 4
@@ -18,7 +20,6 @@ CHARACTERS_PER_TOKEN = 8 * 4
 # ids.
 WINDOW = 512
 
-Ids = NDArray[np.int64]
 T = TypeVar("T")
 
 

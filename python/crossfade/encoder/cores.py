@@ -1,0 +1,43 @@
+"""Cores: how many this process may use, and how a thread leaves them to others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from pathlib import Path
+
+BULK_NICENESS = 5
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores() -> int:
+    """Cores this process may run on: those it is bound to, or fewer where its control group has a smaller quota."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota = cpu_quota(_CPU_QUOTA.read_text())
+    except OSError:
+        return cores
+    return cores if quota is None else min(cores, quota)
+
+
+def cpu_quota(text: str) -> int | None:
+    """Whole cores that a control group's cpu.max grants, at least 1; None where it sets no limit.
+
+    Example:
+        >>> cpu_quota("150000 100000"), cpu_quota("max 100000")
+        (2, None)
+    """
+    quota, _, period = text.strip().partition(" ")
+    if not (quota.isdecimal() and period.isdecimal() and int(period)):
+        return None
+    return max(1, -(-int(quota) // int(period)))
+
+
+def step_back() -> None:
+    """Lets queries go first: Linux gives each thread a niceness of its own, and this one works through a long call."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BULK_NICENESS)

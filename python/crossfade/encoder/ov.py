@@ -1,0 +1,73 @@
+"""OpenVINO: a model compiled for the processor, in the precision that is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossfade.errors import EncodingFailed, EngineUnavailable, ModelDamaged
+
+from .batching import Ids
+from .graph import Graph, single_file
+from .rows import Rows
+
+if TYPE_CHECKING:
+    import openvino
+
+# A hint is a wish: what comes of it is asked afterwards.
+HINTS = {"float32": "f32", "bf16": "bf16"}
+
+
+class OvSession:
+    """A compiled model; safe to run from any number of threads.
+
+    Args:
+        graph: What runs.
+        cores: Cores that all runs together use.
+        streams: Runs at a time, which share the cores.
+        precision: "float32" or "bf16".
+
+    Raises:
+        ModelDamaged: The graph can't be compiled.
+        EngineUnavailable: The processor can't compute in that precision.
+    """
+
+    def __init__(self, graph: Graph, cores: int, streams: int, precision: str) -> None:
+        import openvino
+
+        hints = {
+            "INFERENCE_NUM_THREADS": cores,
+            "NUM_STREAMS": streams,
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "ENABLE_CPU_PINNING": False,  # several processes, and queries beside a long call, share the cores
+        }
+        try:
+            core = openvino.Core()
+            self._compiled = core.compile_model(core.read_model(single_file(graph)), "CPU", hints)
+            hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        except Exception as error:  # openvino's own exceptions have no common base but this
+            raise ModelDamaged(f"OpenVINO can't compile the model: {error}") from error
+        if hint != HINTS[precision]:
+            raise EngineUnavailable(f"OpenVINO computes in {hint} on this processor, not in {HINTS[precision]}")
+        self._inputs = graph.inputs
+        self._idle: list[openvino.InferRequest] = []
+
+    def run(self, ids: Ids, mask: Ids) -> Rows:
+        """Rows `(n, dim)` of a batch, int64 `(n, tokens)`.
+
+        Raises:
+            EncodingFailed: OpenVINO failed.
+        """
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            outputs: Any = request.infer(dict(zip(self._inputs, (ids, mask), strict=False)), share_inputs=True)
+            rows = np.array(outputs[0], dtype=np.float32)
+        except Exception as error:  # openvino's own exceptions have no common base but this
+            n, length = ids.shape
+            raise EncodingFailed(f"OpenVINO failed on {n} texts of {length} tokens: {error}") from error
+        self._idle.append(request)
+        return rows
