@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
-import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
-import typing
 from pathlib import Path
 from typing import Any
 
-from crossfade import Encoder
+from crossfade.encoder import engines
 
 ROOT = Path(__file__).parent.parent
 REQUIREMENTS = Path(__file__).with_name("encoding-requirements")
@@ -66,24 +63,17 @@ def contenders() -> list[Contender]:
 
 
 def _of_crossfade() -> list[Contender]:
-    """crossfade with every value that `Encoder.load` lists for its arguments `precision` and `engine`."""
-    hints = typing.get_type_hints(Encoder.load)
-    signature = inspect.signature(Encoder.load)
-    values = {
-        name: [value for value in _literals(hints[name]) if value != "auto"]
-        for name in ("precision", "engine")
-        if name in signature.parameters
-    }
-    chosen = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
-    chosen.sort(key=lambda options: options.get("precision", "float32") != "float32")
-    names = ["crossfade", *(f"crossfade {' '.join(options.values())}" for options in chosen[1:])]
-    return [Contender(name, "crossfade", None, options) for name, options in zip(names, chosen, strict=True)]
-
-
-def _literals(hint: Any) -> list[Any]:
-    """The strings that a type lists, at any depth."""
-    found = typing.get_args(hint)
-    return [hint] if isinstance(hint, str) else [value for part in found for value in _literals(part)]
+    """crossfade with every engine that is installed: float32 on onnxruntime is called by its name alone."""
+    return [
+        Contender(
+            "crossfade" if engine is engines.REFERENCE else f"crossfade {engine.label}",
+            "crossfade",
+            None,
+            {"precision": engine.precision, "engine": engine.name},
+        )
+        for engine in engines.ENGINES
+        if not engine.missing()
+    ]
 
 
 def python_of(contender: Contender, cache: Path) -> Path:

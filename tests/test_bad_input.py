@@ -279,7 +279,7 @@ def test_a_corrupted_model_file_is_noticed(tmp_path: Path, monkeypatch: pytest.M
     copy = tmp_path / "models" / "minilm-l3"
     shutil.copytree(cached, copy)
     monkeypatch.setenv("CROSSFADE_CACHE", str(tmp_path))
-    monkeypatch.setattr("crossfade.encoder.encoder.pull_manifest", _no_source)
+    monkeypatch.setattr("crossfade.encoder.loading.pull_manifest", _no_source)
     model = copy / "model.onnx"
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 4

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -79,6 +81,39 @@ def test_a_forked_child_has_sessions_of_its_own(engine: Engine) -> None:
         os.kill(child, 9)
         os.waitpid(child, 0)
     assert ended == (child, 0)
+
+
+@pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])
+def test_an_interrupt_is_noticed_beside_an_engine(cache: Path, tmp_path: Path, engine: Engine) -> None:
+    """Ctrl-C is a KeyboardInterrupt while an engine is there, after a fork, and when it is there no longer."""
+    folder = write_bert(tmp_path / "m")
+    program = f"""
+import gc, os, signal, threading
+import crossfade as cf
+
+def interrupted():
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        threading.Event().wait(20)
+    except KeyboardInterrupt:
+        return True
+
+try:
+    encoder = cf.Encoder.load({str(folder)!r}, precision={engine.precision!r}, engine={engine.name!r})
+except cf.errors.EngineUnavailable:
+    os._exit(0 if interrupted() else 1)
+encoder.encode(["alpha", "alpha beta"])
+there = interrupted()
+child = os.fork()
+if child == 0:
+    os._exit(0 if interrupted() else 1)
+forked = os.waitpid(child, 0)[1] == 0
+del encoder
+gc.collect()
+os._exit(0 if there and forked and interrupted() else 1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
 
 
 def test_float32_needs_no_measurement(cache: Path, tmp_path: Path) -> None:

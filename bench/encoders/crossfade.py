@@ -33,8 +33,8 @@ class Model:
     def pipeline(self, texts: list[str]) -> dict[str, float]:
         """Seconds from strings to rows on disk in a Collection, of tokenising alone, and while the session ran."""
         runtime = self._encoder._backend.runtime  # type: ignore[attr-defined]
-        session, spans = runtime._session, Spans()
-        runtime._session = spans.around(session)
+        sessions, spans = runtime._sessions, Spans()
+        runtime._sessions = {streams: Watched(session, spans) for streams, session in sessions.items()}
         documents = [Document(id=str(index), text=text) for index, text in enumerate(texts)]
         try:
             with tempfile.TemporaryDirectory() as folder:
@@ -43,28 +43,35 @@ class Model:
                     collection.upsert(documents)
                 seconds = time.perf_counter() - began
         finally:
-            runtime._session = session
+            runtime._sessions = sessions
         began = time.perf_counter()
         self._encoder.count_tokens(texts)
         return {"seconds": seconds, "tokenising": time.perf_counter() - began, "running": spans.covered()}
 
 
-class Spans:
-    """A session that remembers from when to when it ran."""
+class Watched:
+    """A session whose runs are timed."""
 
-    def __init__(self) -> None:
-        self._spans: list[tuple[float, float]] = []
-
-    def around(self, session: Any) -> Any:
+    def __init__(self, session: Any, spans: Spans) -> None:
         self._session = session
-        return self
+        self._spans = spans
 
     def run(self, *arguments: Any) -> Any:
         began = time.perf_counter()
         try:
             return self._session.run(*arguments)
         finally:
-            self._spans.append((began, time.perf_counter()))
+            self._spans.add(began, time.perf_counter())
+
+
+class Spans:
+    """From when to when sessions ran."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[float, float]] = []
+
+    def add(self, began: float, ended: float) -> None:
+        self._spans.append((began, ended))
 
     def covered(self) -> float:
         """Seconds in which at least one call ran."""

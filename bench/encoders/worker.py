@@ -50,6 +50,9 @@ def serve(load: Callable[[Path, int, dict[str, Any]], Model]) -> None:
     def first() -> dict[str, Any]:
         nonlocal resident
         loaded.append(load(Path(folder), int(threads), json.loads(options)))
+        # What is made by the first calls, for one text or for several, belongs to the loaded model.
+        loaded[0].encode(["one text"])
+        loaded[0].encode(["another", "and one of other length"])
         gc.collect()
         resident = memory("VmRSS")
         return {"versions": loaded[0].versions, "resident": resident}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +35,6 @@ class OvSession:
     """
 
     def __init__(self, graph: Graph, cores: int, streams: int, precision: str) -> None:
-        import openvino
-
         hints = {
             "INFERENCE_NUM_THREADS": cores,
             "NUM_STREAMS": streams,
@@ -43,7 +42,7 @@ class OvSession:
             "ENABLE_CPU_PINNING": False,  # several processes, and queries beside a long call, share the cores
         }
         try:
-            core = openvino.Core()
+            core = _core()
             self._compiled = core.compile_model(core.read_model(single_file(graph)), "CPU", hints)
             hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         except Exception as error:  # openvino's own exceptions have no common base but this
@@ -71,3 +70,11 @@ class OvSession:
             raise EncodingFailed(f"OpenVINO failed on {n} texts of {length} tokens: {error}") from error
         self._idle.append(request)
         return rows
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    """OpenVINO's one entry, kept for good: where 2026.4 was freed, Ctrl-C ended the process or was lost."""
+    import openvino
+
+    return openvino.Core()
