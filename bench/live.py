@@ -28,6 +28,7 @@ import numpy as np
 import crossfade as cf
 from bench import machine
 from bench.quality import read_lines
+from crossfade.encoder import background_cores
 
 PACE = 0.05  # seconds from one query to the next
 WARM_UP = 20  # queries
@@ -41,11 +42,12 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=4_000, help="texts are repeated until there are so many")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
+    parser.add_argument("--cores", type=int, help="of the worker; half of those there are unless you say")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work(options.data)
+        work(options.data, options.cores)
         return
     report = measure(options)
     if options.json:
@@ -53,10 +55,10 @@ def main() -> None:
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 
 
-def work(folder: Path) -> None:
+def work(folder: Path, cores: int | None) -> None:
     """The worker's process: re-embeds until it is killed."""
     with cf.Collection.open(folder) as docs:
-        docs.migration.run()
+        docs.migration.run(cores=cores)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -66,6 +68,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "data": options.data.name,
         "old": options.old,
         "new": options.new,
+        "worker_cores": options.cores or background_cores(),
         "turns": options.turns,
         "seconds": options.seconds,
     }
@@ -73,7 +76,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch, "bench.cf")
             prepare(folder, options)
-            with cf.Collection.open(folder) as docs, worker(folder, docs) as turn:
+            with cf.Collection.open(folder) as docs, worker(folder, docs, options.cores) as turn:
                 report[name] = take_turns(docs, queries, turn, options)
     return report
 
@@ -94,9 +97,10 @@ Turn = Callable[[bool], None]
 
 
 @contextlib.contextmanager
-def in_process_of_its_own(folder: Path, docs: cf.Collection) -> Iterator[Turn]:
+def in_process_of_its_own(folder: Path, docs: cf.Collection, cores: int | None) -> Iterator[Turn]:
     """A worker that is stopped and continued by signals."""
-    process = subprocess.Popen([sys.executable, "-m", "bench.live", "--data", str(folder), "--work"])
+    options = ["--data", str(folder), "--work", *(["--cores", str(cores)] if cores else [])]
+    process = subprocess.Popen([sys.executable, "-m", "bench.live", *options])
     try:
         time.sleep(3)  # imports, and both models
         yield lambda running: process.send_signal(signal.SIGCONT if running else signal.SIGSTOP)
@@ -109,7 +113,7 @@ def in_process_of_its_own(folder: Path, docs: cf.Collection) -> Iterator[Turn]:
 
 
 @contextlib.contextmanager
-def in_thread(folder: Path, docs: cf.Collection) -> Iterator[Turn]:
+def in_thread(folder: Path, docs: cf.Collection, cores: int | None) -> Iterator[Turn]:
     """A worker in this process, which pauses between two batches."""
     going, over = threading.Event(), threading.Event()
 
@@ -118,7 +122,7 @@ def in_thread(folder: Path, docs: cf.Collection) -> Iterator[Turn]:
             pass
         return over.is_set()
 
-    thread = threading.Thread(target=lambda: docs.migration.run(stop=pause_or_stop))
+    thread = threading.Thread(target=lambda: docs.migration.run(stop=pause_or_stop, cores=cores))
     thread.start()
 
     def turn(running: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from crossfade.encoder import Encoder
 from crossfade.encoder.batching import batches
-from crossfade.encoder.cores import BULK_NICENESS, cpu_quota
+from crossfade.encoder.cores import BULK_NICENESS, background_cores, cpu_quota
+from crossfade.encoder.runtime import NAME
 from crossfade.errors import EncodingFailed, InvalidInput
 
 MIXED = [
@@ -266,24 +268,67 @@ def test_batches_hold_every_text_once(lengths: list[int], budget: int, step: int
     assert all(len(batch) == 1 or len(batch) * length <= budget for batch, length in zip(made, longest, strict=True))
 
 
-def test_long_calls_step_back_and_leave_the_caller_alone(l3: Encoder) -> None:
-    """Threads that work through many documents are nicer than the caller, whose own priority stays."""
-    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    seen: set[int] = set()
+def test_background_calls_keep_to_their_cores(l3: Encoder) -> None:
+    """A call in the background gives the same rows from no more threads than it may use, which all let others go
+    first, even for a single text.
+    """
+    texts = [f"text number {number} " + "of many words " * (number % 20) for number in range(200)]
+    expected = l3.encode(texts)
+    with watched_threads() as seen:
+        np.testing.assert_allclose(l3.encode(texts, threads=1), expected, atol=1e-6)
+        np.testing.assert_allclose(l3.encode(texts[:1], threads=1), expected[:1], atol=1e-6)
+    assert {count for count, _ in seen} == {1}
+    assert {niceness for _, niceness in seen} <= {os.getpriority(os.PRIO_PROCESS, 0), BULK_NICENESS}
+    assert BULK_NICENESS in {niceness for _, niceness in seen}
+
+
+@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2"])
+def test_threads_must_be_a_positive_number(l3: Encoder, threads: object) -> None:
+    """Anything else is refused, by `load` before it reads the model and by `encode` before it looks at a text."""
+    with pytest.raises(InvalidInput, match="threads must be a positive number"):
+        l3.encode(["a river"], threads=threads)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="threads must be a positive number"):
+        Encoder.load("minilm-l3", threads=threads)  # type: ignore[arg-type]
+
+
+def test_the_background_has_half_of_the_cores() -> None:
+    """Half of the cores the process is bound to, rounded down, but one at least."""
+    allowed = os.sched_getaffinity(0)
+    try:
+        for count in range(1, len(allowed) + 1):
+            os.sched_setaffinity(0, sorted(allowed)[:count])
+            assert background_cores() == max(1, count // 2)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@contextlib.contextmanager
+def watched_threads() -> Iterator[set[tuple[int, int]]]:
+    """How many threads that encode there were at any time, each with the niceness of one of them."""
+    seen: set[tuple[int, int]] = set()
     done = threading.Event()
 
     def watch() -> None:
         while not done.is_set():
-            for thread in threading.enumerate():
-                if thread.name.startswith("crossfade-encode") and thread.native_id:
-                    with contextlib.suppress(OSError):
-                        seen.add(os.getpriority(os.PRIO_PROCESS, thread.native_id))
+            ours = [it for it in threading.enumerate() if it.name.startswith(NAME) and it.native_id]
+            for thread in ours:
+                with contextlib.suppress(OSError):
+                    seen.add((len(ours), os.getpriority(os.PRIO_PROCESS, thread.native_id or 0)))
             time.sleep(0.001)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    l3.encode([f"text number {number} " + "of many words " * 20 for number in range(200)])
-    done.set()
-    watcher.join()
-    assert BULK_NICENESS in seen
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+
+
+def test_long_calls_step_back_and_leave_the_caller_alone(l3: Encoder) -> None:
+    """Threads that work through many documents are nicer than the caller, whose own priority stays."""
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with watched_threads() as seen:
+        l3.encode([f"text number {number} " + "of many words " * 20 for number in range(200)])
+    assert BULK_NICENESS in {niceness for _, niceness in seen}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

@@ -53,6 +53,16 @@ def test_run_fits_where_that_is_to_do(docs: cf.Collection, new: cf.Encoder) -> N
     assert docs.space != new.space
 
 
+@pytest.mark.parametrize("cores", [0, -1, True, 0.5, "1"])
+def test_cores_must_be_a_positive_number(docs: cf.Collection, new: cf.Encoder, cores: object) -> None:
+    """Anything else is refused before a document is embedded."""
+    fade = docs.migrate(new)
+    for call in (fade.fit, fade.run):
+        with pytest.raises(InvalidInput, match="cores must be a positive number"):
+            call(cores=cores)
+    assert fade.status().done == 0
+
+
 def test_a_small_collection_is_not_fitted(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
     """Under 200 documents there is nothing to learn from: `fit` gives None, and the old version answers alone."""
     with filled(folder, old, 150) as docs:

@@ -97,6 +97,9 @@ def migrate(
     to: Annotated[
         str, typer.Option(help="The new model: a name of `crossfade models list`, hf:org/name@commit, or a folder.")
     ],
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores to re-embed on; half of those there are unless you say.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Re-embed everything with another model while searches go on; starts or resumes."""
@@ -108,7 +111,7 @@ def migrate(
         with Collection.open(folder) as docs:
             fade = docs.migrate(encoder)
             try:
-                results.carry_over(fade, report)
+                results.carry_over(fade, report, cores)
             except KeyboardInterrupt:
                 report.say(f"stopped; what is done is kept. Resume: crossfade migrate {folder} --to {to}")
                 raise

@@ -77,17 +77,17 @@ def hit_lines(hits: Hits) -> Iterator[str]:
         yield line if len(line) <= width else f"{line[: width - 1]}…"
 
 
-def carry_over(fade: Migration, report: Report) -> None:
+def carry_over(fade: Migration, report: Report, cores: int | None) -> None:
     """Learn the Bridge where that is still to do, then re-embed what is left, with progress."""
     if fade.status().state == "filling" and not fade.status().fitted:
         with report.bar("learning the bridge", "documents") as bar:
-            quality = fade.fit(progress=bar.update)
+            quality = fade.fit(progress=bar.update, cores=cores)
         if quality is None:
             report.say("too little to learn from: the old version answers alone until the cutover")
         else:
             report.say(f"bridge: {quality.method}, held-out cosine {quality.cosine:.3f}")
     with report.bar("re-embedding", "documents") as bar:
-        fade.run(progress=bar.update)
+        fade.run(progress=bar.update, cores=cores)
 
 
 def next_step(folder: str, to: str, status: MigrationStatus) -> str:

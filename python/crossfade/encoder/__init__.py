@@ -12,9 +12,21 @@ if "usearch" in sys.modules and "onnxruntime" not in sys.modules:
         "put `import onnxruntime` before the first import of usearch"
     )
 
+from .cores import background_cores, check_threads
 from .encoder import Encoder
 from .models import ModelInfo, is_cached, list_models, pull, verify
 from .service import ServiceOptions
 from .spending import Spent
 
-__all__ = ["Encoder", "ModelInfo", "ServiceOptions", "Spent", "is_cached", "list_models", "pull", "verify"]
+__all__ = [
+    "Encoder",
+    "ModelInfo",
+    "ServiceOptions",
+    "Spent",
+    "background_cores",
+    "check_threads",
+    "is_cached",
+    "list_models",
+    "pull",
+    "verify",
+]

@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+from crossfade.errors import InvalidInput
+
 BULK_NICENESS = 5
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -34,6 +36,18 @@ def cpu_quota(text: str) -> int | None:
     if not (quota.isdecimal() and period.isdecimal() and int(period)):
         return None
     return max(1, -(-int(quota) // int(period)))
+
+
+def background_cores() -> int:
+    """Cores for work that leaves queries room: half of the usable ones, at least one."""
+    return max(1, usable_cores() // 2)
+
+
+def check_threads(threads: int, name: str = "threads") -> int:
+    """The number, if it is a positive whole one; InvalidInput, calling it `name`, if not."""
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise InvalidInput(f"{name} must be a positive number, got {threads!r}")
+    return threads
 
 
 def step_back() -> None:

@@ -16,7 +16,7 @@ from crossfade.errors import EncodingFailed, InvalidInput, ModelError
 from crossfade.space import Space, checked_space
 
 from .choice import choose
-from .cores import usable_cores
+from .cores import check_threads, usable_cores
 from .engines import EngineName, Precision
 from .loading import load_model
 from .models import cache_folder
@@ -35,7 +35,9 @@ BLOCK = 8_192
 
 
 class _Backend(Protocol):
-    def rows(self, texts: list[str], prefix: str, places: list[int], progress: Progress) -> tuple[Any, Marks]:
+    def rows(
+        self, texts: list[str], prefix: str, places: list[int], progress: Progress, threads: int | None
+    ) -> tuple[Any, Marks]:
         """Rows of the texts, and which of them were cut; `places` is what messages call them."""
 
 
@@ -44,16 +46,20 @@ class _Onnx:
     tokenizer: Tokenizer
     runtime: Runtime
 
-    def rows(self, texts: list[str], prefix: str, places: list[int], progress: Progress) -> tuple[Rows, Marks]:
+    def rows(
+        self, texts: list[str], prefix: str, places: list[int], progress: Progress, threads: int | None
+    ) -> tuple[Rows, Marks]:
         tokens = self.tokenizer(texts, prefix, places)
-        return self.runtime.run(tokens.ids, progress), tokens.cut
+        return self.runtime.run(tokens.ids, progress, threads), tokens.cut
 
 
 @dataclasses.dataclass(frozen=True)
 class _Callable:
     function: Callable[[list[str]], Any]
 
-    def rows(self, texts: list[str], prefix: str, places: list[int], progress: Progress) -> tuple[Any, Marks]:
+    def rows(
+        self, texts: list[str], prefix: str, places: list[int], progress: Progress, threads: int | None
+    ) -> tuple[Any, Marks]:
         try:
             rows = self.function([prefix + text for text in texts])
         except Exception as error:  # the boundary to a foreign callable: whatever it raises is its failure
@@ -124,7 +130,7 @@ class Encoder:
             >>> commit = "0123456789abcdef0123456789abcdef01234567"
             >>> encoder = Encoder.load(f"hf:org/name@{commit}")  # doctest: +SKIP
         """
-        threads = usable_cores() if threads is None else threads
+        threads = usable_cores() if threads is None else check_threads(threads)
         model, name = load_model(name_or_folder)
         runtime, fidelity = choose(model, precision, engine, threads, cache_folder() / "engines")
         facts = {
@@ -233,6 +239,7 @@ class Encoder:
         *,
         progress: Progress | None = None,
         cut: Marks | None = None,
+        threads: int | None = None,
     ) -> Rows:
         """Rows of `texts`, in their order. Texts that are the same are encoded once.
 
@@ -242,6 +249,8 @@ class Encoder:
             progress: Called in this thread, after every batch, with the number of texts done so far.
             cut: Where to mark the texts of which the model sees the beginning only, bool `(n,)`. Of a wrapped
                 callable it isn't known, so that none is marked.
+            threads: Cores to use at most, in threads that let others go first, as for work in the background; None
+                for the encoder's. A callable or a service doesn't use it.
 
         Returns:
             float32 `(n, dim)`, C-contiguous, at unit length where the Space's metric is "cos"; `(0, dim)` for
@@ -249,7 +258,7 @@ class Encoder:
 
         Raises:
             InvalidInput: A text is no string, empty, no valid Unicode, or gives no token; its index is named. Or
-                `cut` can't take a mark for each.
+                `cut` can't take a mark for each, or `threads` is not positive.
             EncodingFailed: The model failed, or gave rows that can't be used.
             SpendLimitReached: The call would pass an `http` encoder's spend_limit.
         """
@@ -258,13 +267,15 @@ class Encoder:
         check_texts(texts)
         if cut is not None and (cut.shape != (len(texts),) or cut.dtype != np.bool_):
             raise InvalidInput(f"cut must have the shape ({len(texts)},) and be bool, got {cut.shape} of {cut.dtype}")
+        if threads is not None:
+            check_threads(threads)
         prefix = self._space.query_prefix if kind == "query" else self._space.document_prefix
         rows = np.empty((len(texts), self._space.dim), dtype=np.float32)
         for start in range(0, len(texts), self._block):
             part = slice(start, start + self._block)
             distinct, which = _distinct(texts[part])
             places = [start + place for place in distinct.values()]
-            raw, marks = self._backend.rows(list(distinct), prefix, places, _shifted(progress, start))
+            raw, marks = self._backend.rows(list(distinct), prefix, places, _shifted(progress, start), threads)
             rows[part] = checked_rows(raw, self._space, places)[which]
             if cut is not None:
                 cut[part] = marks[which]

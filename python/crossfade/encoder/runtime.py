@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfade.errors import EncodingFailed, InvalidInput
+from crossfade.errors import EncodingFailed
 
 from .batching import Ids, batches, padded
 from .cores import step_back
@@ -20,6 +20,7 @@ from .graph import Graph
 from .rows import Rows
 
 Progress = Callable[[int], None]
+NAME = "crossfade-encode"  # of threads
 
 
 class Runtime:
@@ -35,14 +36,9 @@ class Runtime:
         dim: Columns of a row.
         max_tokens: Longest row of ids.
         threads: Cores that one call uses.
-
-    Raises:
-        InvalidInput: `threads` is not positive.
     """
 
     def __init__(self, graph: Graph, engine: Engine, dim: int, max_tokens: int, threads: int) -> None:
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise InvalidInput(f"threads must be a positive number, got {threads!r}")
         self.threads = threads
         self.engine = engine
         self._graph = graph
@@ -67,8 +63,13 @@ class Runtime:
                 self._sessions[streams] = self.engine.open(self._graph, self.threads, streams)
             return self._sessions[streams]
 
-    def run(self, ids: Sequence[Ids], progress: Progress | None = None) -> Rows:
+    def run(self, ids: Sequence[Ids], progress: Progress | None = None, threads: int | None = None) -> Rows:
         """Rows `(n, dim)` of `n` texts, in their order; `(0, dim)` for none.
+
+        Args:
+            ids: Token ids of every text.
+            progress: Called after every batch with the number of texts done.
+            threads: Batches at a time at most, for work in the background; None for as many as there are streams.
 
         Raises:
             EncodingFailed: The engine failed, or gave rows of another shape.
@@ -77,20 +78,23 @@ class Runtime:
         rows = np.empty((len(ids), self._dim), dtype=np.float32)
         groups = batches([len(row) for row in ids], self.engine.tokens, self.engine.step)
         done = 0
-        for group, encoded in self._all([[ids[index] for index in group] for group in groups], groups):
+        work = [[ids[index] for index in group] for group in groups]
+        for group, encoded in self._all(work, groups, threads):
             rows[group] = encoded
             done += len(group)
             if progress is not None:
                 progress(done)
         return rows
 
-    def _all(self, work: list[list[Ids]], groups: list[list[int]]) -> Iterator[tuple[list[int], Rows]]:
-        if len(work) <= 1 or self._streams == 1:
+    def _all(
+        self, work: list[list[Ids]], groups: list[list[int]], threads: int | None
+    ) -> Iterator[tuple[list[int], Rows]]:
+        if threads is None and (len(work) <= 1 or self._streams == 1):
             session = self.session(1)
             yield from zip(groups, (self._batch(session, batch) for batch in work), strict=True)
             return
         session = self.session(self._streams)
-        with ThreadPoolExecutor(self._streams, "crossfade-encode", initializer=step_back) as pool:
+        with ThreadPoolExecutor(min(threads or self._streams, self._streams), NAME, initializer=step_back) as pool:
             futures = {
                 pool.submit(self._batch, session, batch): group for batch, group in zip(work, groups, strict=True)
             }

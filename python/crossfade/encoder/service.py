@@ -158,7 +158,7 @@ class Service:
         return self._spending.spent
 
     def rows(
-        self, texts: list[str], prefix: str, places: list[int], progress: Progress
+        self, texts: list[str], prefix: str, places: list[int], progress: Progress, threads: int | None = None
     ) -> tuple[Rows, NDArray[np.bool_]]:
         """Rows of `texts`, from as few requests as the limits let, several at a time; none is ever cut."""
         settings = self._settings

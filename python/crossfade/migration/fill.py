@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from crossfade.catalog import documents, tasks, versions
 from crossfade.document import Document
-from crossfade.encoder import Encoder
+from crossfade.encoder import Encoder, background_cores
 from crossfade.encoders import Encoders
 from crossfade.errors import EncodingFailed, InvalidInput, NotReady
 from crossfade.store import Store
@@ -23,14 +23,15 @@ OVER = "this migration is over (abandoned, pruned, or followed by another); call
 
 
 class Filler:
-    """Fills one version. Several may work at once, in threads or processes: tasks are leased.
+    """Fills one version, on so many cores. Several may work at once, in threads or processes: tasks are leased.
 
     A result counts only while its lease holds, and an edited document has a new key: what was computed from an old
     text is dropped. Killed at any moment, at most the batch in hand is done again.
     """
 
-    def __init__(self, store: Store, encoder: Encoder, version: int) -> None:
+    def __init__(self, store: Store, encoder: Encoder, version: int, cores: int | None = None) -> None:
         self._store = store
+        self._cores = background_cores() if cores is None else cores
         self._encoder = encoder
         self._version = version
 
@@ -117,7 +118,9 @@ class Filler:
         """Writes the documents' rows and marks to their places; gives, by place, why some can't be embedded."""
         marks = np.zeros(len(batch), np.bool_)
         try:
-            rows[places] = self._encoder.encode([document.content for document in batch], cut=marks)
+            rows[places] = self._encoder.encode(
+                [document.content for document in batch], cut=marks, threads=self._cores
+            )
             cut[places] = marks
             return {}
         except (EncodingFailed, InvalidInput) as error:
@@ -130,7 +133,9 @@ class Filler:
         return left | self._encode(batch[half:], places[half:], rows, cut)
 
 
-def catch_up(store: Store, encoders: Encoders, number: int, stop: Callable[[], bool] | None = None) -> None:
+def catch_up(
+    store: Store, encoders: Encoders, number: int, stop: Callable[[], bool] | None = None, cores: int | None = None
+) -> None:
     """Fills what a version lacks, where its encoder is at hand: documents written while it was not."""
     with store.reading() as connection:
         version = versions.read(connection).versions.get(number)
@@ -138,4 +143,4 @@ def catch_up(store: Store, encoders: Encoders, number: int, stop: Callable[[], b
         return
     encoder = encoders.find(version)
     if encoder:
-        Filler(store, encoder, number).run(stop=stop)
+        Filler(store, encoder, number, cores).run(stop=stop)

@@ -31,6 +31,7 @@ def fit(
     seed: int,
     progress: Callable[[int, int], None] | None,
     stop: Callable[[], bool] | None = None,
+    cores: int | None = None,
 ) -> Quality | None:
     """Embeds a uniform sample, fits Bridge and blend, and publishes them; None where it can't, or `stop` says so."""
     target = state.versions[migration.target]
@@ -40,7 +41,7 @@ def fit(
     with store.reading() as connection:
         current = documents.all_keys(connection)
     chosen = np.random.default_rng(seed).permutation(current)[:pairs]
-    filler = Filler(store, encoders.get(target), target.id)
+    filler = Filler(store, encoders.get(target), target.id, cores)
     store.release_dead_leases(target.id)
     for start in range(0, len(chosen), BATCH):
         if stop and stop():

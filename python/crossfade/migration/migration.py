@@ -8,6 +8,7 @@ from typing import Any
 
 from crossfade.bridge import Quality
 from crossfade.catalog import tasks, versions
+from crossfade.encoder import check_threads
 from crossfade.encoders import Encoders
 from crossfade.errors import CollectionClosed, InvalidInput, NotReady
 from crossfade.search.fade import Fade
@@ -74,7 +75,12 @@ class Migration:
         return state.versions[current.target].space
 
     def fit(
-        self, *, sample: int | None = None, seed: int = SEED, progress: Callable[[int, int], None] | None = None
+        self,
+        *,
+        sample: int | None = None,
+        seed: int = SEED,
+        progress: Callable[[int, int], None] | None = None,
+        cores: int | None = None,
     ) -> Quality | None:
         """Learns the Bridge and the blend of both versions' scores from a sample, and measures them.
 
@@ -84,6 +90,7 @@ class Migration:
             sample: Documents to learn from; a tenth of the collection, 200 to 4,000, by default.
             seed: Of the choice of the sample.
             progress: Called with (documents done, documents), as by `run`.
+            cores: Cores to re-embed on, as for `run`.
 
         Returns:
             What the Bridge reached on held-out pairs; None where there is too little to learn from (under 200
@@ -98,7 +105,9 @@ class Migration:
             raise InvalidInput(f"sample must be a positive whole number of documents, got {sample!r}")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise InvalidInput(f"seed must be a whole number from 0 on, got {seed!r}")
-        return fit(self._store, self._encoders, state, current, sample, seed, progress)
+        if cores is not None:
+            check_threads(cores, "cores")
+        return fit(self._store, self._encoders, state, current, sample, seed, progress, cores=cores)
 
     def run(
         self,
@@ -106,6 +115,7 @@ class Migration:
         until: float = 1.0,
         progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        cores: int | None = None,
     ) -> MigrationStatus:
         """Re-embeds, the documents that searches return first; blocks until it is done.
 
@@ -116,20 +126,23 @@ class Migration:
             until: Stop when this share of the documents has new vectors, 0 to 1.
             progress: Called with (documents done, documents).
             stop: Asked before every batch; True stops the run.
+            cores: Cores to re-embed on; None for half of those this process may use, which leaves queries the others.
 
         Raises:
             NotReady: The migration is over.
             EncodingFailed: The new encoder fails for every text.
-            InvalidInput: `until` is no share.
+            InvalidInput: `until` is no share, or `cores` not positive.
         """
+        if cores is not None:
+            check_threads(cores, "cores")
         if not isinstance(until, (int, float)) or not 0.0 <= until <= 1.0:
             raise InvalidInput(f"until must be a share between 0 and 1, got {until!r}")
         state, current = self._read()
         if current.state == "filling" and until > 0.0 and not self._is_fitted(current):
-            fit(self._store, self._encoders, state, current, None, SEED, progress, stop)
+            fit(self._store, self._encoders, state, current, None, SEED, progress, stop, cores)
         target = state.versions[current.target]
-        Filler(self._store, self._encoders.get(target), target.id).run(until, progress, stop)
-        catch_up(self._store, self._encoders, current.source, stop)
+        Filler(self._store, self._encoders.get(target), target.id, cores).run(until, progress, stop)
+        catch_up(self._store, self._encoders, current.source, stop, cores)
         return self.status()
 
     def status(self) -> MigrationStatus:
