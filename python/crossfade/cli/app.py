@@ -98,7 +98,7 @@ def migrate(
         str, typer.Option(help="The new model: a name of `crossfade models list`, hf:org/name@commit, or a folder.")
     ],
     cores: Annotated[
-        int | None, typer.Option(min=1, help="Cores to re-embed on; half of those there are unless you say.")
+        int | None, typer.Option(min=1, help="Cores to re-embed on, all unless you say; queries go first.")
     ] = None,
     as_json: Json = False,
 ) -> None:

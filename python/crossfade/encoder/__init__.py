@@ -12,7 +12,7 @@ if "usearch" in sys.modules and "onnxruntime" not in sys.modules:
         "put `import onnxruntime` before the first import of usearch"
     )
 
-from .cores import background_cores, check_threads
+from .cores import check_threads, usable_cores
 from .encoder import Encoder
 from .models import ModelInfo, is_cached, list_models, pull, verify
 from .service import ServiceOptions
@@ -23,10 +23,10 @@ __all__ = [
     "ModelInfo",
     "ServiceOptions",
     "Spent",
-    "background_cores",
     "check_threads",
     "is_cached",
     "list_models",
     "pull",
+    "usable_cores",
     "verify",
 ]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from crossfade.errors import InvalidInput
 
-BULK_NICENESS = 5
+# Of threads that work through a long call somebody waits for, and of those that work in the background.
+BULK_NICENESS, BACKGROUND_NICENESS = 5, 19
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -38,11 +39,6 @@ def cpu_quota(text: str) -> int | None:
     return max(1, -(-int(quota) // int(period)))
 
 
-def background_cores() -> int:
-    """Cores for work that leaves queries room: half of the usable ones, at least one."""
-    return max(1, usable_cores() // 2)
-
-
 def check_threads(threads: int, name: str = "threads") -> int:
     """The number, if it is a positive whole one; InvalidInput, calling it `name`, if not."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
@@ -50,8 +46,8 @@ def check_threads(threads: int, name: str = "threads") -> int:
     return threads
 
 
-def step_back() -> None:
+def step_back(niceness: int) -> None:
     """Lets queries go first: Linux gives each thread a niceness of its own, and this one works through a long call."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BULK_NICENESS)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

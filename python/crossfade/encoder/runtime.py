@@ -14,7 +14,7 @@ import numpy as np
 from crossfade.errors import EncodingFailed
 
 from .batching import Ids, batches, padded
-from .cores import step_back
+from .cores import BACKGROUND_NICENESS, BULK_NICENESS, step_back
 from .engines import Engine, Session
 from .graph import Graph
 from .rows import Rows
@@ -94,7 +94,8 @@ class Runtime:
             yield from zip(groups, (self._batch(session, batch) for batch in work), strict=True)
             return
         session = self.session(self._streams)
-        with ThreadPoolExecutor(min(threads or self._streams, self._streams), NAME, initializer=step_back) as pool:
+        most, niceness = (self._streams, BULK_NICENESS) if threads is None else (threads, BACKGROUND_NICENESS)
+        with ThreadPoolExecutor(min(most, self._streams), NAME, step_back, (niceness,)) as pool:
             futures = {
                 pool.submit(self._batch, session, batch): group for batch, group in zip(work, groups, strict=True)
             }

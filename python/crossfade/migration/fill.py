@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from crossfade.catalog import documents, tasks, versions
 from crossfade.document import Document
-from crossfade.encoder import Encoder, background_cores
+from crossfade.encoder import Encoder, usable_cores
 from crossfade.encoders import Encoders
 from crossfade.errors import EncodingFailed, InvalidInput, NotReady
 from crossfade.store import Store
@@ -31,7 +31,7 @@ class Filler:
 
     def __init__(self, store: Store, encoder: Encoder, version: int, cores: int | None = None) -> None:
         self._store = store
-        self._cores = background_cores() if cores is None else cores
+        self._cores = usable_cores() if cores is None else cores
         self._encoder = encoder
         self._version = version
 

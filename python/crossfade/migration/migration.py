@@ -126,7 +126,8 @@ class Migration:
             until: Stop when this share of the documents has new vectors, 0 to 1.
             progress: Called with (documents done, documents).
             stop: Asked before every batch; True stops the run.
-            cores: Cores to re-embed on; None for half of those this process may use, which leaves queries the others.
+            cores: Cores to re-embed on; None for all this process may use. It works in threads of the lowest priority,
+                so that queries on the same machine hardly notice; in another container they might.
 
         Raises:
             NotReady: The migration is over.
