@@ -69,6 +69,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "old": options.old,
         "new": options.new,
         "worker_cores": options.cores or usable_cores(),
+        "pace": PACE,
         "turns": options.turns,
         "seconds": options.seconds,
     }

@@ -1,8 +1,8 @@
 """Write docs/encoding.md from what `python -m bench.encoding --json FILE` measured.
 
-python -m bench.report_encoding FILE … [--out docs/encoding.md]
+python -m bench.report_encoding FILE … [--live FILE] [--out docs/encoding.md]
 
-Each file is a run of its own, of another model or number of threads.
+Each file is a run of its own, of another model or number of threads; that of `--live` is of `python -m bench.live`.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=Path("docs/encoding.md"))
+    parser.add_argument("--live", type=Path, help="what `python -m bench.live --json FILE` measured")
     parser.add_argument("--note", default="", help="what else a reader must know of the runs")
     options = parser.parse_args()
     reports = [json.loads(file.read_text()) for file in options.files]
-    options.out.write_text("\n".join(map(wrapped, page(reports, options.note))) + "\n")
+    live = json.loads(options.live.read_text()) if options.live else None
+    options.out.write_text("\n".join(map(wrapped, page(reports, live, options.note))) + "\n")
     draw(reports, options.out.with_suffix(".svg"))
 
 
@@ -58,7 +60,7 @@ def wrapped(line: str) -> str:
     return line if line.startswith("|") else textwrap.fill(line, 120, subsequent_indent="  " * line.startswith("- "))
 
 
-def page(reports: list[Report], note: str = "") -> Iterator[str]:
+def page(reports: list[Report], live: Report | None, note: str = "") -> Iterator[str]:
     """The lines of the page."""
     machine = reports[0]["machine"]
     yield from (
@@ -82,7 +84,10 @@ def page(reports: list[Report], note: str = "") -> Iterator[str]:
         yield from ("", note)
     for report in reports:
         yield from ("", *section(report))
-    yield from ("", "![documents a second of every contender](encoding.svg)", "", *advice(reports))
+    yield from ("", "![documents a second of every contender](encoding.svg)", "")
+    if live:
+        yield from beside_queries(live)
+    yield from advice(reports)
 
 
 def versions(reports: list[Report]) -> str:
@@ -167,6 +172,30 @@ def rate(result: dict[str, Any]) -> float:
 
 def verdict(reached: bool) -> str:
     return "reached" if reached else "not reached"
+
+
+def beside_queries(live: Report) -> Iterator[str]:
+    """What searches pay for a fill that runs on the same machine."""
+    yield from (
+        "## Live queries while documents are re-embedded",
+        "",
+        f"`python -m bench.live`: a collection of {live['data']} migrates from {live['old']} to {live['new']} on "
+        f"{live['worker_cores']} cores, in threads of the lowest priority, while searches come every "
+        f"{live['pace'] * 1e3:.0f} ms. The worker is paused and set going in turns of {live['seconds']:.0f} s, "
+        f"{live['turns']} each; medians of the turns' quantiles of a search, with the encoding of the query by both "
+        "models.",
+        "",
+        "| worker | p50 paused / running | | p99 paused / running | | re-embedded meanwhile |",
+        "|---|---|---|---|---|---|",
+    )
+    for name, words in (("process", "a process of its own"), ("thread", "a thread of the serving process")):
+        found = live[name]
+        yield (
+            f"| {words} | {found['paused_p50_ms']:.1f} / {found['running_p50_ms']:.1f} ms | {found['p50_ratio']:.2f}× "
+            f"| {found['paused_p99_ms']:.1f} / {found['running_p99_ms']:.1f} ms | {found['p99_ratio']:.2f}× "
+            f"| {found['documents_per_second']:.1f} documents/s |"
+        )
+    yield ""
 
 
 def advice(reports: list[Report]) -> Iterator[str]:
