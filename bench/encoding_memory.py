@@ -20,23 +20,7 @@ import numpy as np
 import crossfade as cf
 from bench import machine
 
-WORDS = [
-    "river",
-    "letter",
-    "engine",
-    "market",
-    "winter",
-    "signal",
-    "harbour",
-    "method",
-    "garden",
-    "copper",
-    "ticket",
-    "glass",
-    "theory",
-    "window",
-    "salt",
-]
+WORDS = ("river", "letter", "engine", "market", "winter", "signal", "harbour", "method", "garden", "copper", "ticket")
 CALL = 2_000
 LONGEST = 300  # words; most texts are far shorter
 
