@@ -1,0 +1,229 @@
+"""What a collection costs as it grows: opening, recovery, status, memory, searches.
+
+    python -m bench.scale [--sizes 10000,100000,1000000] [--json FILE] [--folder FOLDER]
+
+Vectors are synthetic (clusters, 384 dims, kept as float16) and come ready-made. Of every size a collection is built
+and measured with one version, and again in the middle of a migration, half of whose documents have new vectors. Every
+figure comes from a fresh process; the cache of files is warm, and a writer was killed just before an opening.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import crossfade as cf
+from bench import machine
+from bench.encoding_memory import anonymous
+
+DIM = 384
+CLUSTERS = 4_096
+BATCH = 10_000
+PAIRS = 1_000
+OPENINGS, ASKED, READERS = 5, 200, (1, 8)
+# Costs that are fitted over the sizes.
+FITTED = ("open_seconds", "status_ms", "search_p50_ms", "anonymous_bytes")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="10000,100000,1000000", help="documents, comma-separated")
+    parser.add_argument("--folder", type=Path, help="where collections are built; a temporary folder if you don't say")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--child", choices=sorted(CHILDREN), help=argparse.SUPPRESS)
+    parser.add_argument("collection", nargs="?", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        CHILDREN[options.child](options.collection)
+        return
+    report = measure([int(float(size)) for size in options.sizes.split(",")], options.folder)
+    text = json.dumps(report, indent=1) + "\n"
+    sys.stdout.write(text)
+    if options.json:
+        options.json.write_text(text)
+
+
+def measure(sizes: list[int], folder: Path | None) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "machine": machine.facts(("numpy", "usearch", "apsw")),
+        "dim": DIM,
+        "sizes": [],
+    }
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        empty = Path(scratch, "empty.cf")
+        with cf.Collection.create(empty, encoder(0)) as docs:
+            docs.upsert(documents(0, 10))
+        floor = ask("reader", empty)["anonymous"]
+        for size in sizes:
+            report["sizes"].append(measure_size(Path(scratch, f"{size}.cf"), size, floor))
+            sys.stderr.write(json.dumps(report["sizes"][-1]) + "\n")
+    report["growth"] = {
+        state: {cost: exponent(report["sizes"], state, cost) for cost in FITTED} for state in ("one version", "fading")
+    }
+    return report
+
+
+def measure_size(path: Path, size: int, floor: int) -> dict[str, Any]:
+    result: dict[str, Any] = {"documents": size}
+    began = time.perf_counter()
+    with cf.Collection.create(path, encoder(0)) as docs:
+        load(docs, encoder(0), size)
+    result["load_seconds"] = round(time.perf_counter() - began, 1)
+    result["one version"] = costs(path, size, floor)
+    began = time.perf_counter()
+    with cf.Collection.open(path, encoder(0)) as docs:
+        docs.migrate(encoder(1)).fit(sample=min(PAIRS, size // 10))
+        load(docs, encoder(1), size // 2)
+    result["fill_seconds"] = round(time.perf_counter() - began, 1)
+    result["fading"] = costs(path, size, floor)
+    result["disk_bytes_per_document"] = round(sum(it.stat().st_size for it in path.rglob("*") if it.is_file()) / size)
+    shutil.rmtree(path)
+    return result
+
+
+def load(docs: cf.Collection, model: cf.Encoder, count: int) -> None:
+    """Writes that many documents with ready-made vectors, or new vectors for those that are there."""
+    for start in range(0, count, BATCH):
+        batch = documents(start, min(start + BATCH, count))
+        docs.upsert(batch, vectors=model.encode([it.text for it in batch]), space=model.space)
+
+
+def costs(path: Path, size: int, floor: int) -> dict[str, Any]:
+    """Figures of a collection on disk."""
+    ask("reader", path)  # checksums are compared once a file, and the cache becomes warm
+    openings = []
+    for _ in range(OPENINGS):
+        kill_a_writer(path)
+        openings.append(ask("reader", path))
+    medians = {key: statistics.median(it[key] for it in openings) for key in openings[0]}
+    found: dict[str, Any] = {
+        "open_seconds": round(medians["open"], 3),
+        "status_ms": round(1e3 * medians["status"], 3),
+        "search_p50_ms": round(1e3 * medians["p50"], 2),
+        "search_p99_ms": round(1e3 * medians["p99"], 2),
+    }
+    for readers in READERS:
+        memory = [it["anonymous"] - floor for it in together(path, readers)]
+        found[f"anonymous_bytes_{readers}"] = round(statistics.median(memory) / size, 1)
+    found["anonymous_bytes"] = found["anonymous_bytes_1"] * size
+    return found
+
+
+def exponent(sizes: list[dict[str, Any]], state: str, cost: str) -> float | None:
+    """The power of the number of documents that a cost grows with, by least squares of the logarithms."""
+    points = [(it["documents"], it[state][cost]) for it in sizes if it[state][cost] > 0]
+    if len(points) < 2:
+        return None
+    x, y = np.log(np.array(points)).T
+    return round(float(np.polyfit(x, y, 1)[0]), 2)
+
+
+def ask(child: str, path: Path) -> dict[str, float]:
+    with started(child, path) as process:
+        return dict(json.loads(line(process)))
+
+
+def together(path: Path, count: int) -> list[dict[str, float]]:
+    """What as many readers say while all of them have the collection open."""
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(started("reader", path)) for _ in range(count)]
+        return [json.loads(line(reader)) for reader in readers]
+
+
+@contextlib.contextmanager
+def started(child: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "bench.scale", "--child", child, str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.communicate("over\n")
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def kill_a_writer(path: Path) -> None:
+    """Leaves what a process leaves that dies while it writes."""
+    with started("writer", path) as process:
+        line(process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def read(path: Path) -> None:
+    """Child: opens, searches, tells what it took, and keeps all open until it is told to end."""
+    models = encoder(0), encoder(1)
+    began = time.perf_counter()
+    with cf.Collection.open(path, *models) as docs:
+        docs.search("document 17")
+        opened = time.perf_counter() - began
+        searches = [timed(lambda number=number: docs.search(f"document {number * 37}")) for number in range(ASKED)]
+        told = {
+            "open": opened,
+            "status": statistics.median(timed(docs.status) for _ in range(20)),
+            "p50": float(np.quantile(searches, 0.5)),
+            "p99": float(np.quantile(searches, 0.99)),
+            "anonymous": anonymous(),
+        }
+        say(told)
+        sys.stdin.readline()
+
+
+def write(path: Path) -> None:
+    """Child: edits one document again and again, until it is killed."""
+    with cf.Collection.open(path, encoder(0), encoder(1)) as docs:
+        for number in range(sys.maxsize):
+            docs.upsert([cf.Document("document 3", f"document 3 {number}")])
+            if number == 3:
+                say({"writing": number})
+
+
+CHILDREN = {"reader": read, "writer": write}
+
+
+def timed(call: Any) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def say(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+def documents(start: int, stop: int) -> list[cf.Document]:
+    return [cf.Document(f"document {number}", f"document {number}") for number in range(start, stop)]
+
+
+def encoder(seed: int) -> cf.Encoder:
+    """Text "document N" → one of 4,096 centres and a bit of another, the same for every process."""
+    centres = np.random.default_rng(seed).standard_normal((CLUSTERS, DIM), dtype=np.float32)
+
+    def rows(texts: list[str]) -> np.ndarray[Any, Any]:
+        numbers = np.array([int(text.split()[1]) for text in texts], dtype=np.int64)
+        mixed = centres[numbers % CLUSTERS] + 0.7 * centres[numbers // CLUSTERS * 7919 % CLUSTERS]
+        return np.asarray(mixed / math.sqrt(DIM))
+
+    return cf.Encoder.wrap(rows, cf.Space(model=f"synthetic {seed}", dim=DIM))
+
+
+if __name__ == "__main__":
+    main()
