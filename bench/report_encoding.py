@@ -1,8 +1,9 @@
 """Write docs/encoding.md from what `python -m bench.encoding --json FILE` measured.
 
-python -m bench.report_encoding FILE … [--live FILE] [--out docs/encoding.md]
+python -m bench.report_encoding FILE … [--live FILE] [--memory FILE] [--out docs/encoding.md]
 
-Each file is a run of its own, of another model or number of threads; that of `--live` is of `python -m bench.live`.
+Each file is a run of its own, of another model or number of threads; that of `--live` is of `python -m bench.live`,
+that of `--memory` of `python -m bench.encoding_memory`.
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=Path("docs/encoding.md"))
     parser.add_argument("--live", type=Path, help="what `python -m bench.live --json FILE` measured")
+    parser.add_argument("--memory", type=Path, help="what `python -m bench.encoding_memory --json FILE` measured")
     parser.add_argument("--note", default="", help="what else a reader must know of the runs")
     options = parser.parse_args()
     reports = [json.loads(file.read_text()) for file in options.files]
-    live = json.loads(options.live.read_text()) if options.live else None
-    options.out.write_text("\n".join(map(wrapped, page(reports, live, options.note))) + "\n")
+    live, memory = (json.loads(file.read_text()) if file else None for file in (options.live, options.memory))
+    options.out.write_text("\n".join(map(wrapped, page(reports, live, memory, options.note))) + "\n")
     draw(reports, options.out.with_suffix(".svg"))
 
 
@@ -60,7 +62,7 @@ def wrapped(line: str) -> str:
     return line if line.startswith("|") else textwrap.fill(line, 120, subsequent_indent="  " * line.startswith("- "))
 
 
-def page(reports: list[Report], live: Report | None, note: str = "") -> Iterator[str]:
+def page(reports: list[Report], live: Report | None, memory: Report | None, note: str = "") -> Iterator[str]:
     """The lines of the page."""
     machine = reports[0]["machine"]
     yield from (
@@ -85,6 +87,8 @@ def page(reports: list[Report], live: Report | None, note: str = "") -> Iterator
     for report in reports:
         yield from ("", *section(report))
     yield from ("", "![documents a second of every contender](encoding.svg)", "")
+    if memory:
+        yield from kept(memory)
     if live:
         yield from beside_queries(live)
     yield from advice(reports)
@@ -172,6 +176,19 @@ def rate(result: dict[str, Any]) -> float:
 
 def verdict(reached: bool) -> str:
     return "reached" if reached else "not reached"
+
+
+def kept(memory: Report) -> Iterator[str]:
+    """Whether the memory grows with the number of documents."""
+    tenths = memory["megabytes_above_by_tenth"]
+    yield from (
+        "## Memory over many documents",
+        "",
+        f"`python -m bench.encoding_memory`: {memory['documents']:,} texts of 1 to 300 words through {memory['model']}, "
+        f"in calls of 2,000 and of one. Anonymous memory above that of the loaded model, the highest of every tenth of "
+        f"the way: {', '.join(f'{value:.0f}' for value in tenths)} MB.",
+        "",
+    )
 
 
 def beside_queries(live: Report) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfade.errors import EncodingFailed
+from crossfade.kernels import normalize
 from crossfade.space import Space
 
 Rows = NDArray[np.float32]
@@ -30,6 +31,8 @@ def checked_rows(raw: Any, space: Space, places: Sequence[int]) -> NDArray[np.fl
     count = len(places)
     try:
         array = np.asarray(raw)
+        if (rows := _normalized(array, space, count)) is not None:
+            return rows
         if array.dtype.kind not in "fiu":
             raise EncodingFailed(f"the encoder must give numbers, it gave {array.dtype}")
         wide = np.array(array, dtype=np.float64, order="C")
@@ -51,6 +54,16 @@ def checked_rows(raw: Any, space: Space, places: Sequence[int]) -> NDArray[np.fl
         np.all(np.abs(rows) <= LARGEST, axis=1), f"holds a value beyond {LARGEST:,.0f}, the largest float16", places
     )
     return rows
+
+
+def _normalized(array: NDArray[Any], space: Space, count: int) -> Rows | None:
+    """The usual case at a tenth of the price: float32 rows that all have a direction."""
+    usual = array.dtype == np.float32 and array.shape == (count, space.dim) and array.flags.c_contiguous
+    if not usual or space.metric != "cos":
+        return None
+    bad = np.zeros(count, dtype=np.bool_)
+    rows = normalize(array, bad=bad)
+    return None if bad.any() else rows
 
 
 def _require(good: Any, what: str, places: Sequence[int]) -> None:
