@@ -184,9 +184,9 @@ def kept(memory: Report) -> Iterator[str]:
     yield from (
         "## Memory over many documents",
         "",
-        f"`python -m bench.encoding_memory`: {memory['documents']:,} texts of 1 to 300 words through {memory['model']}, "
-        f"in calls of 2,000 and of one. Anonymous memory above that of the loaded model, the highest of every tenth of "
-        f"the way: {', '.join(f'{value:.0f}' for value in tenths)} MB.",
+        f"`python -m bench.encoding_memory`: {memory['documents']:,} texts of 1 to 300 words through "
+        f"{memory['model']}, in calls of 2,000 and of one. Anonymous memory above that of the loaded model, the "
+        f"highest of every tenth of the way: {', '.join(f'{value:.0f}' for value in tenths)} MB.",
         "",
     )
 
