@@ -13,12 +13,12 @@ from support import COUNT, NEW, OLD, THIRD, filled, wrapped
 
 @pytest.fixture(scope="session")
 def l3() -> cf.Encoder:
-    return cf.Encoder.load("minilm-l3")
+    return cf.Encoder.load("minilm-l3", precision="float32", engine="onnxruntime")
 
 
 @pytest.fixture(scope="session")
 def l6() -> cf.Encoder:
-    return cf.Encoder.load("minilm-l6")
+    return cf.Encoder.load("minilm-l6", precision="float32", engine="onnxruntime")
 
 
 @pytest.fixture(scope="session")

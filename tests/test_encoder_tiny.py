@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 
 from crossfade.encoder import Encoder
 from crossfade.encoder.engines import EngineName
-from crossfade.errors import InvalidInput, ModelDamaged, ModelError, UnknownModel
+from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged, ModelError, UnknownModel
 
 Weights = dict[str, NDArray[np.float32]]
 CONTENT = "alpha beta gamma delta epsilon query document : zeta eta theta"
@@ -346,6 +346,29 @@ def test_onnx_of_any_version(tmp_path: Path, opset: int, pooling: str, engine: E
     for row, ids in zip(rows, [[2, 4, 5, 3], [2, 6, 3], [2, 7, 8, 12, 3]], strict=True):
         expected = POOLERS[pooling](table[ids])
         np.testing.assert_allclose(row, expected / np.linalg.norm(expected), atol=2e-4)
+
+
+def test_ids_beyond_the_weights_are_refused(tmp_path: Path) -> None:
+    """A tokenizer with more words than the weights have rows is no part of the model, whatever texts come."""
+    folder = write_bert(tmp_path / "m")
+    larger = word_tokenizer()
+    larger.add_tokens(["iota"])
+    (folder / "tokenizer.json").write_text(larger.to_str())
+    with pytest.raises(ModelDamaged, match=f"gives ids up to {len(WORDS)}, config.json has {len(WORDS)} rows"):
+        Encoder.load(folder)
+
+
+def test_a_failure_of_the_runtime_is_ours(tmp_path: Path) -> None:
+    """An id that a ready graph has no row for fails as EncodingFailed, with the runtime's error as its cause."""
+    folder = write_onnx(tmp_path / "m")
+    larger = word_tokenizer()
+    larger.add_tokens(["iota"])
+    (folder / "tokenizer.json").write_text(larger.to_str())
+    encoder = Encoder.load(folder, precision="float32", engine="onnxruntime")
+    assert encoder.encode(["alpha"]).shape == (1, 8)
+    with pytest.raises(EncodingFailed, match="onnxruntime failed") as failure:
+        encoder.encode(["alpha iota"])
+    assert failure.value.__cause__ is not None
 
 
 def test_onnx_with_two_candidates_is_refused(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from .fidelity import Fidelity, compare, sample_texts
 from .folder import Model
 from .runtime import Runtime
 
-# How much faster than float32 on onnxruntime an engine must be to be chosen unasked: less is within the noise.
-ADVANTAGE = 1.05
+# How much faster than float32 on onnxruntime an engine must be to be chosen unasked: less is within the noise of a
+# machine with other work to do.
+ADVANTAGE = 1.15
 AUTO = "auto"
 
 _log = logging.getLogger("crossfade")

@@ -84,22 +84,23 @@ def build_model(description: Description, read: Reader) -> Model:
         raise ModelError("a model with weights needs max_tokens and a pooling in its Space")
     tokenizer = read("tokenizer.json")
     dense = [_read_dense(path, read) for path in description.dense]
+    made = Tokenizer(tokenizer, space.max_tokens)
     ready = description.graph == "onnx"
     if ready:
         graph, weights_hash = _build_onnx(description, dense, read)
     else:
-        graph, weights_hash = _build_transformer(description, space.max_tokens, dense, read)
+        graph, weights_hash = _build_transformer(description, space.max_tokens, made.largest_id, dense, read)
     return Model(
         space=dataclasses.replace(space, weights=hash_dense(weights_hash, dense), tokenizer=hash_tokenizer(tokenizer)),
         max_tokens=space.max_tokens,
-        tokenizer=Tokenizer(tokenizer, space.max_tokens),
+        tokenizer=made,
         graph=graph,
         ready=ready,
     )
 
 
 def _build_transformer(
-    description: Description, max_tokens: int, dense: Sequence[Dense], read: Reader
+    description: Description, max_tokens: int, largest_id: int, dense: Sequence[Dense], read: Reader
 ) -> tuple[Callable[[GraphBuilder], Graph], str]:
     family, space = FAMILIES[description.graph], description.space
     config = family.parse(read("config.json"))
@@ -107,6 +108,11 @@ def _build_transformer(
     known = family.known_positions(config)
     if max_tokens > known:
         raise ModelError(f"max_tokens is {max_tokens}, but the model knows {known} positions; lower it")
+    if largest_id >= config.vocabulary:
+        raise ModelDamaged(
+            f"tokenizer.json gives ids up to {largest_id}, config.json has {config.vocabulary} rows for them; "
+            "they don't belong together"
+        )
     weights = family.read_weights(read(description.weights), config)
 
     def build(graph: GraphBuilder) -> Graph:

@@ -77,6 +77,11 @@ class Tokenizer:
         self._special = self._inner.num_special_tokens_to_add(False)
         self._max_characters = CHARACTERS_PER_TOKEN * max_tokens
 
+    @property
+    def largest_id(self) -> int:
+        """The largest token id it can give."""
+        return max(self._inner.get_vocab(with_added_tokens=True).values(), default=0)
+
     def __call__(self, texts: Sequence[str], prefix: str = "", places: Sequence[int] | None = None) -> Tokens:
         """Tokens of every text with `prefix` before it.
 
