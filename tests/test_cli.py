@@ -188,6 +188,37 @@ def test_cutover_needs_a_migration(kb: Path) -> None:
     assert f"crossfade migrate {kb} --to MODEL" in done.stderr
 
 
+def test_doctor_and_backup(kb: Path, tmp_path: Path) -> None:
+    """A sound collection is exit code 0; its backup is a collection; a destination that is taken is refused."""
+    looked = answer("doctor", kb)
+    assert (looked["wrong"], {finding["severity"] for finding in looked["findings"]}) == (0, {"ok"})
+    done = crossfade("doctor", kb)
+    assert done.exit_code == 0
+    assert f"{kb}: nothing is wrong" in done.stdout
+    made = answer("backup", kb, tmp_path / "copy.cf")
+    assert (made["path"], made["documents"], made["left_out"]) == (str(tmp_path / "copy.cf"), 3, [])
+    assert answer("search", tmp_path / "copy.cf", "forgotten password")["hits"][0]["id"] == "a1"
+    taken = crossfade("backup", kb, tmp_path / "copy.cf")
+    assert taken.exit_code == 1
+    assert "exists already" in taken.stderr
+
+
+def test_doctor_repairs(kb: Path) -> None:
+    """Damage is exit code 1 and a line that names the file; --repair embeds with the collection's own model."""
+    path = max(kb.glob("versions/0001/*.rows"), key=lambda path: path.stat().st_size)
+    path.write_bytes(bytes(path.stat().st_size))
+    done = crossfade("doctor", kb)
+    assert done.exit_code == 1
+    assert "damage" in done.stdout
+    assert str(path) in done.stdout
+    assert "to do: crossfade doctor --repair" in done.stdout
+    assert json.loads(crossfade("doctor", kb, "--json").stdout)["wrong"] == 2
+    mended = answer("doctor", kb, "--repair")
+    assert mended["wrong"] == 0
+    assert any(finding["repaired"] for finding in mended["findings"])
+    assert answer("search", kb, "forgotten password")["hits"][0]["id"] == "a1"
+
+
 def test_models_are_listed_and_verified() -> None:
     """The models that ship as manifests are listed; what is cached is intact."""
     crossfade("models", "pull", "minilm-l3")

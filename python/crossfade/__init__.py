@@ -13,7 +13,7 @@ from .errors import CrossfadeError
 from .space import Space
 
 if TYPE_CHECKING:
-    from . import kernels
+    from . import doctor, kernels
     from .bridge import Bridge
     from .collection import Collection
     from .encoder import Encoder
@@ -30,6 +30,7 @@ _LAZY = {
     "Hit": "search",
     "Hits": "search",
     "Migration": "migration",
+    "doctor": "doctor",
     "kernels": "kernels",
 }
 
@@ -44,6 +45,7 @@ __all__ = [
     "Migration",
     "Space",
     "__version__",
+    "doctor",
     "errors",
     "kernels",
 ]

@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy.typing as npt
 
 from crossfade import migration as migrations
+from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
 from crossfade.document import Document, check_id
 from crossfade.encoder import Encoder
@@ -256,6 +257,24 @@ class Collection:
             [describe(version) for version in state.versions.values()],
             current.status().to_dict() if current else None,
         )
+
+    def backup(self, destination: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Backup:
+        """Makes a consistent copy of what is committed now, while this and other processes go on writing.
+
+        The copy is a collection like any other: to restore it, open it, or put its folder in the place of a lost one.
+
+        Args:
+            destination: A folder that does not exist yet. It gets its name when the copy is whole and compared with
+                its checksums.
+            progress: Called with (megabytes copied, megabytes to copy).
+
+        Raises:
+            CollectionExists: Something is there already.
+            InvalidInput: The destination lies in the collection's own folder.
+            DamagedFile: A vector file or the catalog is damaged; `crossfade doctor` says how to mend it.
+            StorageFailed: The copy can't be written.
+        """
+        return backup(self._store, destination, progress)
 
     def close(self) -> None:
         """Closes the collection; a second call does nothing."""

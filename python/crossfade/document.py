@@ -69,7 +69,12 @@ class Document:
 
 def text_hash(content: str) -> bytes:
     """16 bytes of BLAKE3 over the UTF-8 of a text."""
-    digest: bytes = blake3(content.encode()).digest(TEXT_HASH_BYTES)
+    return hash_bytes(content.encode())
+
+
+def hash_bytes(content: bytes) -> bytes:
+    """16 bytes of BLAKE3 over a text that is UTF-8 already."""
+    digest: bytes = blake3(content).digest(TEXT_HASH_BYTES)
     return digest
 
 

@@ -6,7 +6,17 @@ one module per noun, so that what must be atomic is what stands inside one `with
 
 from apsw import Connection
 
-from . import documents, files, tasks, texts, versions
-from .database import Database
+from . import documents, files, health, tasks, texts, versions
+from .database import Database, sqlite_version
 
-__all__ = ["Connection", "Database", "documents", "files", "tasks", "texts", "versions"]
+__all__ = [
+    "Connection",
+    "Database",
+    "documents",
+    "files",
+    "health",
+    "sqlite_version",
+    "tasks",
+    "texts",
+    "versions",
+]

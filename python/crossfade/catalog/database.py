@@ -124,6 +124,21 @@ class Database:
         with self._watch_lock, translated(self.path):
             return int(self._watcher.pragma("data_version"))
 
+    def copy(self, destination: Path) -> None:
+        """Copies what is committed at one moment into a new file, while others go on reading and writing.
+
+        Raises:
+            StorageFailed: The file can't be made or written.
+        """
+        with (
+            self.reading() as connection,
+            translated(destination),
+            contextlib.closing(apsw.Connection(str(destination))) as copied,
+            copied.backup("main", connection, "main") as steps,
+        ):
+            while not steps.done:
+                steps.step(-1)
+
     def close(self) -> None:
         """Closes every connection; using the database afterwards raises CollectionClosed."""
         if self._closed or os.getpid() != self._pid:  # SQLite connections must not be closed across a fork
@@ -183,6 +198,11 @@ class Database:
                 f"{self.path.parent} has format {found}; open it once without read_only (as crossfade prune does), "
                 f"which brings it up to {FORMAT_VERSION}"
             )
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite in use."""
+    return str(apsw.sqlite_lib_version())
 
 
 def _upgrade(connection: apsw.Connection, found: int) -> int:

@@ -108,6 +108,25 @@ def drop_segment(connection: Connection, name: str) -> None:
     )
 
 
+def unseal(connection: Connection, number: int) -> None:
+    """Forgets the segments built from rows of a file; all of it is scanned until it is sealed again."""
+    rows = connection.execute("SELECT DISTINCT segment FROM segment_range WHERE file = ?", (number,))
+    for name in [name for (name,) in rows]:
+        drop_segment(connection, name)
+    connection.execute("UPDATE file SET sealed_rows = 0 WHERE number = ?", (number,))
+
+
+def remove_file(connection: Connection, number: int) -> None:
+    """Forgets a vector file, and the segments built from rows of it."""
+    unseal(connection, number)
+    connection.execute("DELETE FROM file WHERE number = ?", (number,))
+
+
+def forget_verified(connection: Connection) -> None:
+    """Forgets which files were compared with their checksums: in a copy of the folder they are others."""
+    connection.execute("DELETE FROM verified")
+
+
 def is_verified(connection: Connection, identity: str) -> bool:
     return connection.execute("SELECT 1 FROM verified WHERE identity = ?", (identity,)).fetchone() is not None
 

@@ -176,9 +176,18 @@ def set_migration_state(connection: Connection, migration: int, state: str) -> N
     connection.execute("UPDATE migration SET state = ? WHERE id = ?", (state, migration))
 
 
-def set_bridge(connection: Connection, migration: int, folder: str) -> None:
+def set_bridge(connection: Connection, migration: int, folder: str | None) -> None:
+    """Names the folder of what was learned; None where that is lost."""
     connection.execute("UPDATE migration SET bridge = ? WHERE id = ?", (folder, migration))
     advance_epoch(connection)
+
+
+def bridges(connection: Connection) -> list[MigrationRow]:
+    """The migrations that something was learned for, those that are over too."""
+    rows = connection.execute(
+        "SELECT id, source, target, state, started_at, bridge FROM migration WHERE bridge IS NOT NULL"
+    )
+    return [MigrationRow(*row) for row in rows]
 
 
 def note(connection: Connection, event: str, detail: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crossfade.cli import models
+from crossfade.cli import care, models
 from crossfade.cli.console import reporting
 
 app = typer.Typer(
@@ -208,6 +208,10 @@ def prune(
             {"collection": folder, "dropped": list(dropped)},
             f"dropped version {numbers}" if dropped else "nothing to drop; --force ignores retention",
         )
+
+
+app.command()(care.doctor)
+app.command()(care.backup)
 
 
 @app.command()

@@ -4,11 +4,13 @@
 # and exports its symbols, which the one onnxruntime needs then takes for its own. The other order is safe.
 import crossfade.encoder  # noqa: F401
 from crossfade.index.blocks import NO_KEY, Block
+from crossfade.index.copies import copy_segment, copy_vectors, rewrite
 from crossfade.index.files import new_id
 from crossfade.index.locations import Locations, RowRange
 from crossfade.index.pool import SegmentPool, Verified
+from crossfade.index.scan import Scan, scan
 from crossfade.index.segment import SegmentInfo, build_segment, segment_path, temporary_path
-from crossfade.index.vectors import FileExtent, NewRows, VectorFile
+from crossfade.index.vectors import FileExtent, FilePair, NewRows, VectorFile
 from crossfade.index.version import VersionIndex
 from crossfade.index.writer import VectorWriter, is_owned
 
@@ -16,9 +18,11 @@ __all__ = [
     "NO_KEY",
     "Block",
     "FileExtent",
+    "FilePair",
     "Locations",
     "NewRows",
     "RowRange",
+    "Scan",
     "SegmentInfo",
     "SegmentPool",
     "VectorFile",
@@ -26,8 +30,12 @@ __all__ = [
     "Verified",
     "VersionIndex",
     "build_segment",
+    "copy_segment",
+    "copy_vectors",
     "is_owned",
     "new_id",
+    "rewrite",
+    "scan",
     "segment_path",
     "temporary_path",
 ]

@@ -129,6 +129,28 @@ def parse(source: Source, journal: bytes, first_row: int, offset: int = 0) -> It
         yield block
 
 
+def salvage(source: Source, journal: bytes) -> tuple[list[Block], list[DamagedFile]]:
+    """The sound records of a journal in order, and what is wrong with the others.
+
+    After a record that fails its checks the next one is looked for by its first bytes; where it stands in the .rows
+    file it says itself, under its checksum.
+    """
+    sound, damage = [], []
+    at, first_row = 0, 0
+    start = MAGIC + bytes.fromhex(source.file_id)
+    while 0 <= at < len(journal):
+        try:
+            block, at = _parse_one(source, journal, at, first_row, 0)
+            first_row += len(block.keys)
+            sound.append(block)
+        except DamagedFile as error:
+            damage.append(error)
+            at = journal.find(start, at + 1)
+            if 0 <= at <= len(journal) - _HEAD.size:
+                first_row = _HEAD.unpack_from(journal, at)[3]
+    return sound, damage
+
+
 def _parse_one(source: Source, journal: bytes, at: int, first_row: int, offset: int) -> tuple[Block, int]:
     def damaged(what: str) -> DamagedFile:
         return DamagedFile(

@@ -194,26 +194,9 @@ class VectorFile:
         with files.reading(self._pair.rows) as descriptor:
             for block in self.blocks():
                 if block.first_row + len(block.keys) > from_row:
-                    self._verify_block(descriptor, block)
+                    verify_block(self._pair, descriptor, block)
                     verified += len(block.keys)
         return verified
-
-    def _verify_block(self, descriptor: int, block: Block) -> None:
-        # Read, not mapped: a bad sector is then an error of the read and no signal.
-        hasher = blake3()
-        at = block.first_row * self._pair.stride
-        end = at + len(block.keys) * self._pair.stride
-        while at < end:
-            piece = files.read_at(descriptor, min(_READ_AT_ONCE, end - at), at)
-            if not piece:
-                break
-            hasher.update(piece)
-            at += len(piece)
-        if hasher.digest() != block.rows_digest:
-            raise DamagedFile(
-                f"{self._pair.rows}: {len(block.keys)} rows from row {block.first_row} on differ from their "
-                "checksum; re-embed their documents, or restore the file from a backup"
-            )
 
     def _blocks(self, known: FileExtent, extent: FileExtent) -> Iterator[Block]:
         size = extent.block_bytes - known.block_bytes
@@ -222,6 +205,25 @@ class VectorFile:
         with files.reading(self._pair.blocks) as descriptor:
             journal = files.read_at(descriptor, size, known.block_bytes)
         return parse(self._pair.source, journal, known.rows, known.block_bytes)
+
+
+def verify_block(pair: FilePair, descriptor: int, block: Block) -> None:
+    """Raise DamagedFile unless the rows of a block, read from the open .rows file, have its checksum."""
+    # Read, not mapped: a bad sector is then an error of the read and no signal.
+    hasher = blake3()
+    at = block.first_row * pair.stride
+    end = at + len(block.keys) * pair.stride
+    while at < end:
+        piece = files.read_at(descriptor, min(_READ_AT_ONCE, end - at), at)
+        if not piece:
+            break
+        hasher.update(piece)
+        at += len(piece)
+    if hasher.digest() != block.rows_digest:
+        raise DamagedFile(
+            f"{pair.rows}: {len(block.keys)} rows from row {block.first_row} on differ from their "
+            "checksum; re-embed their documents, or restore the file from a backup"
+        )
 
 
 def _map_rows(pair: FilePair, rows: int) -> Rows:

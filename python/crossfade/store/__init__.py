@@ -1,8 +1,19 @@
 """The store: a collection's folder. It joins the catalog and the vector files into consistent snapshots and commits."""
 
 from .commit import Batch, Overtaken
-from .layout import checked_folder
+from .layout import Layout, checked_folder, sync_folder
+from .sealing import GRACE_SECONDS, only_builder
 from .snapshot import Snapshot
 from .store import Store
 
-__all__ = ["Batch", "Overtaken", "Snapshot", "Store", "checked_folder"]
+__all__ = [
+    "GRACE_SECONDS",
+    "Batch",
+    "Layout",
+    "Overtaken",
+    "Snapshot",
+    "Store",
+    "checked_folder",
+    "only_builder",
+    "sync_folder",
+]

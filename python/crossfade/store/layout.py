@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
+import re
+import uuid
 from pathlib import Path
 
 from crossfade.errors import InvalidInput
@@ -30,6 +33,15 @@ class Layout:
     def all_bridges(self) -> list[Path]:
         """Folders of Bridges, of those too whose versions are gone."""
         return [folder for folder in (self.root / "bridges").glob("*-*") if folder.name.replace("-", "").isdecimal()]
+
+    def drafts(self) -> list[Path]:
+        """Folders beside it in which it, or a copy of that name, was being made."""
+        found = self.root.parent.glob(f".{glob.escape(self.root.name)}.*")
+        return [path for path in found if re.fullmatch(r"[0-9a-f]{8}", path.suffix[1:]) and path.is_dir()]
+
+    def draft(self) -> Path:
+        """A new name for such a folder."""
+        return self.root.with_name(f".{self.root.name}.{uuid.uuid4().hex[:8]}")
 
     def bridges(self, source: int, target: int) -> Path:
         """Folder of the Bridges fitted between two versions."""

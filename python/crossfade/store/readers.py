@@ -148,6 +148,8 @@ class _VersionReader:
         self, connection: Connection, rows: Sequence[files.FileRow], segments: Sequence[files.SegmentRow]
     ) -> VersionIndex:
         """The version as those rows of the catalog describe it."""
+        for gone in set(self._files) - {row.number for row in rows}:
+            del self._files[gone]  # a repair has moved its rows; searches under way keep theirs
         for row in rows:
             self._read(row)
         tail = [RowRange(row.number, row.sealed_rows, row.rows) for row in rows if row.rows > row.sealed_rows]

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,18 +79,9 @@ class Sealer:
 
     def _seal(self, version: int) -> None:
         folder = self._layout.version(version)
-        try:
-            lock = os.open(folder / "seal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageFailed(f"{folder / 'seal.lock'} could not be opened: {error}; check permissions") from error
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return  # another process is at it
-            self._seal_locked(version, folder)
-        finally:
-            os.close(lock)
+        with only_builder(folder) as alone:
+            if alone:
+                self._seal_locked(version, folder)
 
     def _seal_locked(self, version: int, folder: Path) -> None:
         with self._database.reading() as connection:
@@ -116,6 +107,29 @@ class Sealer:
             if version in versions.read(connection).versions:
                 segment = files.SegmentRow(name, version, info.rows, info.size, info.checksum) if info else None
                 files.publish_segment(connection, segment, tail, merged)
+
+
+@contextlib.contextmanager
+def only_builder(folder: Path) -> Iterator[bool]:
+    """Whether no other process builds segments of a version; none does for as long as this holds.
+
+    Raises:
+        StorageFailed: The lock's file can't be opened.
+    """
+    try:
+        lock = os.open(folder / "seal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFailed(f"{folder / 'seal.lock'} could not be opened: {error}; check permissions") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        alone = False
+    else:
+        alone = True
+    try:
+        yield alone
+    finally:
+        os.close(lock)
 
 
 def _to_merge(segments: Sequence[files.SegmentRow], rows: int) -> list[str]:

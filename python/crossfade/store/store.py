@@ -79,7 +79,7 @@ class Store:
         """
         if root.exists() and not (root.is_dir() and not any(root.iterdir())):
             raise CollectionExists(f"{root} exists already; open it with Collection.open, or choose another folder")
-        draft = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
+        draft = Layout(root).draft()
         try:
             draft.mkdir(parents=True)
             database = Database.create(Layout(draft).catalog)
@@ -176,9 +176,13 @@ class Store:
     def release_dead_leases(self, version: int) -> None:
         """Gives back the tasks of workers that died or whose time has run out."""
         with self.writing() as connection:
-            for owner, expired in tasks.owners(connection, version, time.time()).items():
-                if expired or not self._is_alive(version, owner):
-                    tasks.release(connection, version, owner)
+            for lease in self.dead_leases(connection, version):
+                tasks.release(connection, version, lease)
+
+    def dead_leases(self, connection: Connection, version: int) -> list[str]:
+        """Leases whose holders died, or whose time has run out."""
+        owners = tasks.owners(connection, version, time.time()).items()
+        return [owner for owner, expired in owners if expired or not self._is_alive(version, owner)]
 
     def flush_hits(self, connection: Connection) -> None:
         """Writes how often documents were returned since the last time."""

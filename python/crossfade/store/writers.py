@@ -80,10 +80,14 @@ class Writers:
     def _writer(self, connection: Connection, version: versions.Version) -> tuple[VectorWriter, files.FileRow]:
         known = {file.id: file for file in files.all_files(connection) if file.version == version.id}
         writer = self._open.get(version.id)
+        if writer is not None and writer.extent.rows and writer.file_id not in known:
+            # The transaction that added its row failed, or a repair has moved its rows and others may still map them.
+            self.forget(version.id)
+            writer = None
         if writer is None:
             writer = self._take_over(version, known) or self._start(version)
             self._open[version.id] = writer
-        # The row of a file that was started in a transaction that failed is missing: it is added again.
+        # An empty file that was started in a transaction that failed has no row yet.
         return writer, known.get(writer.file_id) or files.add_file(connection, version.id, writer.file_id)
 
     def _take_over(self, version: versions.Version, known: dict[str, files.FileRow]) -> VectorWriter | None:

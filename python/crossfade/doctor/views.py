@@ -1,0 +1,109 @@
+"""Views: what was made from the vectors and can be made again: segments, and what was learned for a migration."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from crossfade.catalog import versions
+from crossfade.errors import CrossfadeError, DamagedFile, StorageFailed
+from crossfade.index import SegmentPool, segment_path
+from crossfade.search.fade import Fade
+from crossfade.space import Space
+from crossfade.store import Store
+
+from .facts import Case, info_of
+from .finding import REPAIR, Finding
+
+
+class _Anew:
+    """Remembers nothing, so that every checksum is compared."""
+
+    def is_verified(self, identity: str) -> bool:
+        return False
+
+    def remember(self, identity: str) -> None:
+        pass
+
+
+def check_segments(case: Case) -> Iterator[Finding]:
+    """Sizes, checksums and heads of the segments."""
+    for version in case.facts.state.versions.values():
+        folder, segments = case.store.layout.version(version.id), case.facts.segments_of(version.id)
+        for segment in segments:
+            try:
+                SegmentPool(folder, info_of(segment), version.space.dim, handles=1, verified=_Anew()).close()
+            except (DamagedFile, StorageFailed) as error:
+                yield Finding(
+                    severity="damage",
+                    kind="segment",
+                    what=f"{segment.rows:,} vectors are scanned instead: {error}",
+                    where=str(segment_path(folder, segment.name)),
+                    remedy=f"{REPAIR} drops it, and it is built again",
+                    version=version.id,
+                    name=segment.name,
+                )
+            case.meter.advance(segment.size)
+        what = f"version {version.id}: {len(segments)} segments looked through"
+        yield Finding(severity="ok", kind="segments", what=what, where=str(folder))
+
+
+def check_bridges(case: Case) -> Iterator[Finding]:
+    """What the migration under way has learned."""
+    migration = case.facts.state.migration
+    if migration is None or migration.bridge is None:
+        return
+    folder = bridge_folder(case.store, migration)
+    what = _wrong_bridge(case, migration, folder)
+    if what:
+        yield Finding(
+            severity="damage",
+            kind="bridge",
+            what=f"the old version answers alone until it is learned again: {what}",
+            where=str(folder),
+            remedy=f"{REPAIR} forgets it, and the next crossfade migrate learns it again",
+            name=migration.bridge,
+        )
+    else:
+        yield Finding(severity="ok", kind="bridge", what="whole, and between the right Spaces", where=str(folder))
+
+
+def bridge_folder(store: Store, migration: versions.MigrationRow) -> Path:
+    """Where a migration's Bridge and blend stand."""
+    return store.layout.bridges(migration.source, migration.target) / str(migration.bridge)
+
+
+def _wrong_bridge(case: Case, migration: versions.MigrationRow, folder: Path) -> str:
+    try:
+        bridge = Fade.load(folder).bridge
+    except CrossfadeError as error:
+        return str(error)
+    kept = case.facts.state.versions
+    for number, space in ((migration.source, bridge.source), (migration.target, bridge.target)):
+        if space is None or number not in kept or space.fingerprint != kept[number].space.fingerprint:
+            return f"it does not lead from version {migration.source} to version {migration.target}"
+    return ""
+
+
+def check_spaces(case: Case) -> Iterator[Finding]:
+    """The description of its Space that every version's folder holds, for people."""
+    for version in case.facts.state.versions.values():
+        path = case.store.layout.version(version.id) / "space.toml"
+        if not _describes(path, version.space):
+            yield Finding(
+                severity="problem",
+                kind="space",
+                what="it is missing, or differs from the Space in the catalog",
+                where=str(path),
+                remedy=f"{REPAIR} writes it again",
+                version=version.id,
+            )
+
+
+def _describes(path: Path, space: Space) -> bool:
+    try:
+        fields = tomllib.loads(path.read_text())
+        return fields.pop("fingerprint", None) == space.fingerprint and Space.from_dict(fields) == space
+    except (OSError, TypeError, ValueError):
+        return False
