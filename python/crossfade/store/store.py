@@ -174,10 +174,13 @@ class Store:
             tasks.release(connection, version, lease)
 
     def release_dead_leases(self, version: int) -> None:
-        """Gives back the tasks of workers that died or whose time has run out."""
+        """Gives back the tasks of workers that died (`tasks.bury` says how) or whose time has run out."""
         with self.writing() as connection:
             for owner, expired in tasks.owners(connection, version, time.time()).items():
-                if expired or not self._is_alive(version, owner):
+                if not self._is_alive(version, owner):
+                    count = tasks.bury(connection, version, owner)
+                    versions.note(connection, "worker died", {"version": version, "documents": count})
+                elif expired:
                     tasks.release(connection, version, owner)
 
     def flush_hits(self, connection: Connection) -> None:
