@@ -148,8 +148,7 @@ def test_the_others_go_on(folder: Path, old: cf.Encoder, new: cf.Encoder) -> Non
 
 
 @SIGNALS
-@pytest.mark.parametrize("seconds", [0.0, 0.5])
-def test_the_command_ends_by_convention(folder: Path, l3: cf.Encoder, number: int, seconds: float) -> None:
+def test_the_command_ends_by_convention(folder: Path, l3: cf.Encoder, number: int) -> None:
     """`crossfade migrate` gives 130 or 143, says how to resume, and does."""
     with cf.Collection.create(folder, l3) as docs:
         texts = [document.text for document in documents(450)]
@@ -161,7 +160,7 @@ def test_the_command_ends_by_convention(folder: Path, l3: cf.Encoder, number: in
     assert process.stderr is not None
     while not process.stderr.readline().startswith("bridge:"):
         assert process.poll() is None
-    time.sleep(seconds)
+    time.sleep(0.2)
     process.send_signal(number)
     started = time.monotonic()
     stdout, stderr = process.communicate(timeout=60)
