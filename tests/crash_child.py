@@ -42,6 +42,37 @@ def fill(folder: str, seconds: str) -> None:
         say("filled")
 
 
+def die(folder: str, signal_number: str, *poison: str) -> None:
+    """Runs the migration with an encoder that kills its process where it meets one of these words."""
+
+    def perish(texts: list[str]) -> None:
+        if any(text.split()[0] in poison for text in texts):
+            os.kill(os.getpid(), int(signal_number))
+
+    with cf.Collection.open(folder, wrapped(*OLD)) as docs:
+        status = docs.migrate(wrapped(*NEW, before=perish)).run()
+        say("done", status.done, "failed", status.failed)
+
+
+def fail(folder: str) -> None:
+    """Runs the migration with an encoder that always fails; says so each time."""
+
+    def refuse(texts: list[str]) -> None:
+        say("refused", len(texts))
+        raise ConnectionError("no route to the model")
+
+    with cf.Collection.open(folder, wrapped(*OLD)) as docs:
+        docs.migrate(wrapped(*NEW, before=refuse)).run()
+
+
+def call(folder: str, url: str) -> None:
+    """Runs the migration with the encoder of a service."""
+    with cf.Collection.open(folder, wrapped(*OLD)) as docs:
+        fade = docs.migrate(cf.Encoder.http(url, "remote", dim=48))
+        say("ready")
+        fade.run()
+
+
 def operate(folder: str, first: str) -> None:
     """Upserts, edits and deletes without end, from operation `first` on; says which ones have returned."""
     with cf.Collection.open(folder, wrapped(*OLD)) as docs:
@@ -162,5 +193,5 @@ def write_one(folder: str) -> None:
 
 if __name__ == "__main__":
     sealing.TAIL_ROWS = TAIL_ROWS
-    programs = {program.__name__: program for program in (fill, operate, turn, create, write, serve, fork)}
-    programs[sys.argv[1]](*sys.argv[2:])
+    programs = (fill, die, fail, call, operate, turn, create, write, serve, fork)
+    {program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:])

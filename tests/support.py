@@ -109,6 +109,28 @@ def require_true_vectors(folder: Path, version: int, encoder: cf.Encoder) -> int
         store.close()
 
 
+def require_intact(folder: Path) -> None:
+    """SQLite finds nothing wrong, and the counters that triggers keep are right."""
+    connection = apsw.Connection(str(folder / "catalog.sqlite"))
+    assert list(connection.execute("PRAGMA integrity_check")) == [("ok",)]
+    assert list(connection.execute("PRAGMA foreign_key_check")) == []
+    assert list(connection.execute("SELECT documents - (SELECT count(*) FROM document) FROM collection")) == [(0,)]
+    kept = "SELECT id, pending, failed FROM version"
+    counted = "SELECT count(*), count(*) FILTER (WHERE state = 'failed') FROM task WHERE version = ?"
+    for version, pending, failed in list(connection.execute(kept)):
+        assert list(connection.execute(counted, (version,))) == [(pending, failed)]
+    connection.close()
+
+
+def leased(folder: Path) -> int:
+    """How many tasks somebody holds."""
+    connection = apsw.Connection(str(folder / "catalog.sqlite"))
+    try:
+        return int(next(connection.execute("SELECT count(*) FROM task WHERE state = 'leased'"))[0])
+    finally:
+        connection.close()
+
+
 def everything(folder: Path) -> dict[str, str]:
     """Id → text of all documents."""
     store = Store(folder, read_only=True)

@@ -113,7 +113,7 @@ def test_counters_follow_tasks(catalog: Database) -> None:
         assert tasks.lease(connection, 1, "me", 1e12, 2, None)
         assert counters(connection) == (4, 4, 0)
         for _ in range(3):
-            tasks.fail(connection, 1, keys[0], "no", 3)
+            tasks.fail(connection, 1, keys[0], "no")
         assert counters(connection) == (4, 4, 1)
         documents.remove(connection, [keys[0]])
         assert counters(connection) == (3, 3, 0)
@@ -170,15 +170,82 @@ def test_failures_and_retry(catalog: Database) -> None:
         tasks.add_all(connection, 1)
         for key in keys:
             for attempt in range(3):
-                tasks.fail(connection, 1, key, f"attempt {attempt}", 3)
-        assert tasks.failures(connection, 1) == [
-            tasks.Failure("a", 3, "attempt 2"),
-            tasks.Failure("b", 3, "attempt 2"),
+                tasks.fail(connection, 1, key, f"attempt {attempt}")
+        assert tasks.failures(connection, [1, 2]) == [
+            tasks.Failure("a", 3, "attempt 2", 1),
+            tasks.Failure("b", 3, "attempt 2", 1),
         ]
+        assert tasks.failures(connection, [2]) == []
         assert tasks.lease(connection, 1, "me", 1e12, 9) == []
-        tasks.retry(connection, 1)
-        assert tasks.failures(connection, 1) == []
+        assert tasks.retry(connection, 1) == 2
+        assert tasks.failures(connection, [1]) == []
         assert len(tasks.lease(connection, 1, "me", 1e12, 9)) == 2
+
+
+def test_a_failed_task_waits(catalog: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken before a random part of a time that doubles is over; a clock that is put back delays nothing."""
+    monkeypatch.setattr(tasks.random, "random", lambda: 1.0)
+    monkeypatch.setattr(tasks, "FIRST_WAIT", 10.0)
+    monkeypatch.setattr(tasks, "LONGEST_WAIT", 15.0)
+    with catalog.writing() as connection:
+        (key,) = add(connection, "a")
+        tasks.add_all(connection, 1)
+        assert tasks.seconds_to_wait(connection, 1) == 0.0
+        for seconds in (10.0, 15.0):
+            tasks.fail(connection, 1, key, "no")
+            waits = tasks.seconds_to_wait(connection, 1)
+            assert waits is not None
+            assert seconds - 1 < waits <= seconds
+            assert tasks.lease(connection, 1, "me", 1e12, 9) == []
+            assert tasks.lease(connection, 1, "me", 1e12, 9, [key]) == []
+        monkeypatch.setattr(tasks.time, "time", lambda: 1e6)
+        assert tasks.lease(connection, 1, "me", 1e12, 9) == [key]
+        assert tasks.seconds_to_wait(connection, 1) is None
+
+
+def test_what_a_worker_died_over_comes_in_parts(catalog: Database) -> None:
+    """A death over several is nobody's attempt, but they come in smaller parts; a death over one is its attempt."""
+    with catalog.writing() as connection:
+        names = [f"n{number}" for number in range(100)]
+        add(connection, *names)
+        tasks.add_all(connection, 1)
+        first = tasks.lease(connection, 1, "one", 1e12, 64)
+        assert tasks.bury(connection, 1, "one") == 64
+        second = tasks.lease(connection, 1, "two", 1e12, 64)
+        assert second == first[:8]
+        assert tasks.bury(connection, 1, "two") == 8
+        alone = []
+        for number in range(tasks.MOST_ATTEMPTS):
+            assert tasks.failures(connection, [1]) == []
+            alone += tasks.lease(connection, 1, f"single {number}", 1e12, 64, first[:1])
+            assert tasks.bury(connection, 1, f"single {number}") == 1
+            connection.execute("UPDATE task SET due = NULL")
+        assert alone == first[:1] * tasks.MOST_ATTEMPTS
+        (failure,) = tasks.failures(connection, [1])
+        assert (failure.attempts, failure.error) == (tasks.MOST_ATTEMPTS, tasks.DIED)
+        blamed = "SELECT count(*) FROM task WHERE attempts > 0"
+        assert next(connection.execute(blamed)) == (1,)
+        sizes = []
+        while taken := tasks.lease(connection, 1, "last", 1e12, 64):
+            sizes.append(len(taken))
+            tasks.done(connection, 1, taken)
+        assert sorted(sizes) == [1] * 7 + [8] * 7 + [36]
+        tasks.retry(connection, 1)
+        assert len(tasks.lease(connection, 1, "again", 1e12, 64)) == 1
+
+
+def test_a_claim_takes_what_nobody_holds(catalog: Database) -> None:
+    """Documents whose vectors are there are taken though they are not due, or were given up; not from a holder."""
+    with catalog.writing() as connection:
+        held, late, failed = add(connection, "a", "b", "c")
+        tasks.add_all(connection, 1)
+        tasks.lease(connection, 1, "other", 1e12, 1, [held])
+        tasks.fail(connection, 1, late, "no")
+        for _ in range(3):
+            tasks.fail(connection, 1, failed, "no")
+        tasks.claim(connection, 1, "me", 1e12, [held, late, failed])
+        assert tasks.held(connection, 1, "me", [held, late, failed]) == {late, failed}
+        assert counters(connection) == (3, 3, 0)
 
 
 def test_a_long_list_of_ids_is_asked_in_parts(catalog: Database) -> None:

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import apsw
 import pytest
 
 import crash_child
@@ -22,6 +21,7 @@ from support import (
     everything,
     filled,
     is_first,
+    require_intact,
     require_true_vectors,
     settle,
     text_of,
@@ -40,19 +40,6 @@ def kill_somewhere(child: Child, chance: random.Random) -> list[str]:
     lines = [child.line() for _ in range(chance.randint(0, 4))]
     time.sleep(chance.uniform(0.0, 0.03))
     return lines + child.kill()
-
-
-def require_intact(folder: Path) -> None:
-    """SQLite finds nothing wrong, and the counters that triggers keep are right."""
-    connection = apsw.Connection(str(folder / "catalog.sqlite"))
-    assert list(connection.execute("PRAGMA integrity_check")) == [("ok",)]
-    assert list(connection.execute("PRAGMA foreign_key_check")) == []
-    assert list(connection.execute("SELECT documents - (SELECT count(*) FROM document) FROM collection")) == [(0,)]
-    kept = "SELECT id, pending, failed FROM version"
-    counted = "SELECT count(*), count(*) FILTER (WHERE state = 'failed') FROM task WHERE version = ?"
-    for version, pending, failed in list(connection.execute(kept)):
-        assert list(connection.execute(counted, (version,))) == [(pending, failed)]
-    connection.close()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

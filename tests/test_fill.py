@@ -146,8 +146,12 @@ def test_a_poison_document_is_healed_by_an_edit_or_a_delete(docs: cf.Collection)
     fade.cutover()
 
 
-def test_an_encoder_that_fails_for_everything(docs: cf.Collection, folder: Path, new: cf.Encoder) -> None:
+def test_an_encoder_that_fails_for_everything(
+    docs: cf.Collection, folder: Path, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where no text can be embedded the run raises, blames no document, and can be resumed at once."""
+
+    monkeypatch.setattr(fill, "OUTAGE_SECONDS", 0.0)
 
     def down(texts: list[str]) -> None:
         raise ConnectionError("no route to the model")
@@ -164,8 +168,11 @@ def test_an_encoder_that_fails_for_everything(docs: cf.Collection, folder: Path,
     assert require_true_vectors(folder, 2, new) == COUNT
 
 
-def test_an_encoder_that_goes_down_in_mid_run(docs: cf.Collection, new: cf.Encoder) -> None:
+def test_an_encoder_that_goes_down_in_mid_run(
+    docs: cf.Collection, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was filled before stays; the batch in hand is given back."""
+    monkeypatch.setattr(fill, "OUTAGE_SECONDS", 0.0)
     calls: list[int] = []
 
     def go_down(texts: list[str]) -> None:

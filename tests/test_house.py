@@ -15,20 +15,21 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "python" / "crossfade"
 MOST_LINES = 350
 MOST_FUNCTION_LINES = 60
-# Library → the only room that imports it, so that its exceptions are translated in one place.
+# Library → the only rooms that import it: one, so that its exceptions are translated in one place. tenacity raises only
+# what it was given.
 DOORS = {
-    "apsw": "catalog",
-    "usearch": "index",
-    "onnxruntime": "encoder",
-    "openvino": "encoder",
-    "tokenizers": "encoder",
-    "huggingface_hub": "encoder",
-    "onnx": "encoder",
-    "httpx2": "encoder",
-    "pyrate_limiter": "encoder",
-    "tenacity": "encoder",
-    "typer": "cli",
-    "rich": "cli",
+    "apsw": ("catalog",),
+    "usearch": ("index",),
+    "onnxruntime": ("encoder",),
+    "openvino": ("encoder",),
+    "tokenizers": ("encoder",),
+    "huggingface_hub": ("encoder",),
+    "onnx": ("encoder",),
+    "httpx2": ("encoder",),
+    "pyrate_limiter": ("encoder",),
+    "tenacity": ("encoder", "migration"),
+    "typer": ("cli",),
+    "rich": ("cli",),
 }
 
 
@@ -63,13 +64,13 @@ def test_style_holds() -> None:
 
 
 def test_libraries_have_one_door() -> None:
-    """usearch, SQLite, onnxruntime and the others are imported by one room each."""
+    """usearch, SQLite, onnxruntime and the others are imported by their rooms only."""
     strangers = [
         f"{path.relative_to(PACKAGE)} imports {name}"
         for path, tree in modules()
         for node in ast.walk(tree)
         for name in _imported(node)
-        if name in DOORS and path.relative_to(PACKAGE).parts[0] != DOORS[name]
+        if name in DOORS and path.relative_to(PACKAGE).parts[0] not in DOORS[name]
     ]
     assert strangers == []
 

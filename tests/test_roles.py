@@ -58,8 +58,9 @@ def test_cutover_is_refused_while_documents_are_missing(docs: cf.Collection, new
     fade = docs.migrate(new)
     fade.run(until=0.75)
     for reason in (None, "", "  "):
-        with pytest.raises(NotReady, match=r"100 of 400 documents .* run\(\) the migration to its end"):
+        with pytest.raises(NotReady, match=r"100 of 400 documents .* run\(\) the migration to its end") as refused:
             fade.cutover(force=reason)
+        assert len(set(refused.value.ids)) == 100
     assert states(docs) == {1: "live", 2: "filling"}
 
 
@@ -129,12 +130,14 @@ def test_writes_without_the_old_encoder_are_listed_before_a_rollback(
     docs.close()
     with cf.Collection.open(folder, new) as later:
         later.upsert([cf.Document(f"late{number}", f"late text {number}") for number in range(7)])
-        with pytest.raises(NotReady, match=r"7 documents .*late0, late1, .*late4, ….*hand in the old encoder"):
-            later.rollback()
+        for reason in (None, "", " "):
+            with pytest.raises(NotReady, match=r"7 documents .*late0, late1, .*late4, ….*hand in the old") as refused:
+                later.rollback(force=reason)
+            assert refused.value.ids == tuple(f"late{number}" for number in range(7))
         assert later.space == new.space
-        later.rollback(force=True)
+        later.rollback(force="the new model is wrong")
         assert later.space == old.space
-    assert ("rolled back", {"to": 1, "stale": 7}) in history(folder)
+    assert ("rolled back", {"to": 1, "stale": 7, "forced": "the new model is wrong"}) in history(folder)
     with cf.Collection.open(folder, old, new) as again:
         assert again.search("late text 3", k=1).ids != ["late3"]
         again.migrate(new).run()
@@ -356,7 +359,7 @@ def test_prune_after_a_forced_rollback(docs: cf.Collection, folder: Path, old: c
     docs.close()
     with cf.Collection.open(folder, new) as again:
         again.upsert(cf.Document("late", "written without the old encoder"))
-        again.rollback(force=True)
+        again.rollback(force="a test")
         for drop in (lambda: again.prune(force=True), lambda: again.migrate(new).abandon()):
             with pytest.raises(NotReady, match="1 documents have no vector in the live version"):
                 drop()

@@ -20,7 +20,7 @@ from crossfade.errors import CollectionClosed, CrossfadeError, InvalidInput
 from crossfade.migration import Migration
 from crossfade.search import Hits, Searcher
 from crossfade.space import Space, checked_space
-from crossfade.status import Status, VectorInfo, describe, vectors_of
+from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
 from crossfade.store import Store, checked_folder
 from crossfade.upsert import Upserted, check_vectors, upsert
 
@@ -111,7 +111,8 @@ class Collection:
             InvalidInput: A document or vector can't be used; of a generator, earlier batches stay committed and
                 the message says how many documents that is.
             SpaceMismatch: The vectors are of another Space.
-            EncodingFailed: The encoder failed.
+            EncodingFailed: The live version's encoder failed. Where that of a version kept for rollback does, its
+                vectors are left to do: `rollback` lists them.
         """
         if isinstance(batch, Document):
             batch = [batch]
@@ -220,17 +221,19 @@ class Collection:
             current = versions.read(connection).migration
         return Migration(self._store, self._encoders, current.id) if current else None
 
-    def rollback(self, *, force: bool = False) -> None:
+    def rollback(self, *, force: str | None = None) -> None:
         """Makes the version before the last cutover live again; `cutover()` of the migration goes forward again.
 
         What was written while the old encoder was not at hand is embedded first, if it is now.
 
         Args:
-            force: Go back even if documents written since have no old vector and would not be found.
+            force: The reason to go back although documents written since have no old vector and would not be found;
+                it is recorded.
 
         Raises:
             NothingToRollBack: Nothing was cut over, or the old version is pruned.
-            NotReady: Documents would not be found; the message names some.
+            NotReady: Documents would not be found; its `ids` names up to a hundred of them.
+            InvalidInput: `force` is no text.
         """
         migrations.rollback(self._store, self._encoders, force=force)
 
@@ -244,6 +247,10 @@ class Collection:
             NotReady: The live version lacks documents (after a forced step), which could not be filled any more.
         """
         return list(migrations.prune(self._store, force=force))
+
+    def failures(self) -> list[Failure]:
+        """The documents that a fill of any version has given up, each with its attempts and last error."""
+        return failures_of(self._store)
 
     def status(self) -> Status:
         """What the collection is at this moment; costs the same whatever its size."""

@@ -30,6 +30,8 @@ A message says what was expected, what came, and what to do. What a library rais
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class CrossfadeError(Exception):
     """Base of every error crossfade raises on purpose."""
@@ -120,7 +122,16 @@ class MigrationConflict(MigrationError):
 
 
 class NotReady(MigrationError):
-    """This step can't be taken in the state the migration is in."""
+    """This step can't be taken in the state the migration is in.
+
+    Args:
+        message: Why, and what to do.
+        ids: Documents that stand in its way, at most a hundred of them.
+    """
+
+    def __init__(self, message: str, ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.ids = tuple(ids)
 
 
 class NothingToRollBack(MigrationError):

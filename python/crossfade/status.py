@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from crossfade.catalog import documents, versions
+from crossfade.catalog import documents, tasks, versions
+from crossfade.catalog.tasks import Failure
 from crossfade.store import Store
+
+__all__ = ["Failure", "Status", "VectorInfo", "describe", "failures_of", "vectors_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +78,12 @@ def vectors_of(store: Store, identifier: str) -> list[VectorInfo]:
         for number, version in state.versions.items()
         if number in origins
     ]
+
+
+def failures_of(store: Store) -> list[Failure]:
+    """What the fills of all versions have given up."""
+    with store.reading() as connection:
+        return tasks.failures(connection, list(versions.read(connection).versions))
 
 
 def describe(version: versions.Version) -> dict[str, Any]:

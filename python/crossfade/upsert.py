@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from crossfade.catalog import documents, tasks, versions
 from crossfade.document import Document
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
-from crossfade.errors import CollectionBusy, InvalidInput, SpaceMismatch
+from crossfade.errors import CollectionBusy, InvalidInput, ModelError, SpaceMismatch
 from crossfade.space import Space, checked_space
 from crossfade.store import Batch, Overtaken, Store
 
@@ -24,6 +25,8 @@ MOST_RETRIES = 20
 # differ by less than this, two models by far more.
 CHECKED_ROWS = 8
 LEAST_COSINE = 0.98
+
+_log = logging.getLogger("crossfade")
 
 # By version and text hash: the vector, and whether it stands for the beginning of the text only.
 Embedded = dict[tuple[int, bytes], tuple[npt.NDArray[np.float32], bool]]
@@ -101,7 +104,7 @@ def upsert(
 
     Raises:
         SpaceMismatch: The ready-made vectors are of no Space of the collection, or not of their own.
-        EncodingFailed: An encoder failed.
+        EncodingFailed: The live version's encoder failed.
         CollectionBusy: Other writers were faster every time.
     """
     check_documents(batch)
@@ -161,8 +164,8 @@ def _rows(
     for rollback.
 
     A version that is being filled gets its tasks from the commit instead, and so does a retained one whose encoder
-    is out of reach: its documents are stale until it is handed in again. The version whose vectors are `given` is left
-    out.
+    is out of reach or fails: its documents are stale until it has done them. The version whose vectors are `given` is
+    left out.
     """
     rows: dict[int, npt.NDArray[np.float32]] = {}
     cut: dict[int, npt.NDArray[np.bool_]] = {}
@@ -174,7 +177,13 @@ def _rows(
             continue
         # A batch that was overtaken is prepared again: what it has embedded stays good.
         missing = [document for document in texts if (version.id, document.text_hash) not in embedded]
-        _embed(store, version.id, encoder, missing, embedded, progress if version.id == state.live else None)
+        try:
+            _embed(store, version.id, encoder, missing, embedded, progress if version.id == state.live else None)
+        except (ModelError, InvalidInput) as error:
+            if version.id == state.live:
+                raise
+            _log.warning("version %d, kept for rollback, lacks %d documents: %s", version.id, len(texts), error)
+            continue
         pairs = [embedded[version.id, document.text_hash] for document in texts]
         rows[version.id] = np.stack([row for row, _ in pairs])
         cut[version.id] = np.array([was_cut for _, was_cut in pairs], np.bool_)
@@ -234,7 +243,7 @@ def _hand_in(
     keys = [known[batch[position].id].key for position in positions]
     with store.writing() as connection:
         lease = store.new_lease(connection, version)
-        tasks.lease(connection, version.id, lease, time.time(), len(keys), keys)
+        tasks.claim(connection, version.id, lease, time.time(), keys)
         hashes = [batch[position].text_hash for position in positions]
         store.fill(connection, version, lease, keys, hashes, ready.rows[positions])
     store.seal_when_due()

@@ -109,8 +109,8 @@ class Database:
         self._check_open()
         with self._write_lock, translated(self.path):
             self._check_open()
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 self._writer.execute("COMMIT")
             except BaseException:

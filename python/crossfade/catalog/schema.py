@@ -6,7 +6,7 @@ opened.
 
 from __future__ import annotations
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 APPLICATION_ID = 0x43464144  # "CFAD", in the SQLite header
 
 TABLES = """
@@ -150,5 +150,9 @@ CREATE TRIGGER cut_removed AFTER DELETE ON cut BEGIN
     UPDATE version SET cut = cut - 1 WHERE id = old.version;
 END;
 CREATE INDEX document_by_text ON document (text_hash);
+""",
+    2: """
+ALTER TABLE task ADD COLUMN due REAL;           -- not taken again earlier; NULL for at once
+ALTER TABLE task ADD COLUMN part INTEGER;       -- most that are taken together, after a worker died over more of them
 """,
 }

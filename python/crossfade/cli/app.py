@@ -112,7 +112,7 @@ def migrate(
             fade = docs.migrate(encoder)
             try:
                 results.carry_over(fade, report, cores)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):  # the latter of SIGTERM
                 report.say(f"stopped; what is done is kept. Resume: crossfade migrate {folder} --to {to}")
                 raise
             status = fade.status()
@@ -123,7 +123,11 @@ def migrate(
 
 
 @app.command()
-def status(folder: Folder, as_json: Json = False) -> None:
+def status(
+    folder: Folder,
+    failed: Annotated[bool, typer.Option("--failed", help="List the documents that were given up, and why.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show versions, models and the migration under way."""
     with reporting(as_json) as report:
         from crossfade.cli import results
@@ -131,7 +135,26 @@ def status(folder: Folder, as_json: Json = False) -> None:
 
         with Collection.open(folder, read_only=True) as docs:
             found = docs.status()
-        report.result(found.to_dict(), *results.status_shown(found))
+            failures = docs.failures() if failed else None
+        payload = found.to_dict() | results.failures_payload(failures)
+        report.result(payload, *results.status_shown(found), *results.failures_shown(folder, failures))
+
+
+@app.command()
+def retry(folder: Folder, as_json: Json = False) -> None:
+    """Queue again the documents that were given up; the next `migrate` embeds them."""
+    with reporting(as_json) as report:
+        from crossfade.cli import results
+        from crossfade.collection import Collection
+
+        with Collection.open(folder) as docs:
+            queued = results.migration_of(docs).retry()
+        step = f"crossfade migrate {folder} --to MODEL"
+        report.result(
+            {"collection": folder, "queued": queued, "next": step},
+            f"{queued:,} documents queued again",
+            f"next: {step}",
+        )
 
 
 @app.command()
@@ -144,13 +167,11 @@ def cutover(
 ) -> None:
     """Switch to the new model: one small transaction, which `rollback` undoes."""
     with reporting(as_json) as report:
+        from crossfade.cli import results
         from crossfade.collection import Collection
-        from crossfade.errors import NotReady
 
         with Collection.open(folder) as docs:
-            fade = docs.migration
-            if fade is None:
-                raise NotReady(f"no migration to cut over; start one: crossfade migrate {folder} --to MODEL")
+            fade = results.migration_of(docs)
             fade.cutover(force)
             reached = fade.status().to_dict()
         report.result(
@@ -163,7 +184,9 @@ def cutover(
 @app.command()
 def rollback(
     folder: Folder,
-    force: Annotated[bool, typer.Option("--force", help="Even if newer documents would not be found.")] = False,
+    force: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Even if newer documents would not be found; recorded.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Go back to the model before the last cutover; `cutover` goes forward again."""
@@ -180,14 +203,11 @@ def rollback(
 def abandon(folder: Folder, as_json: Json = False) -> None:
     """Drop a migration that is not cut over, with the vectors it has made."""
     with reporting(as_json) as report:
+        from crossfade.cli import results
         from crossfade.collection import Collection
-        from crossfade.errors import NotReady
 
         with Collection.open(folder) as docs:
-            fade = docs.migration
-            if fade is None:
-                raise NotReady("there is no migration to abandon")
-            fade.abandon()
+            results.migration_of(docs).abandon()
         report.result({"collection": folder, "abandoned": True}, f"{folder} stays as it was")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import typer
 
-from crossfade.errors import CrossfadeError
+from crossfade.errors import CrossfadeError, NotReady
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -80,13 +80,14 @@ class Report:
             message = f"unexpected {name}: {message}; set CROSSFADE_DEBUG=1 to see where"
         self.say(f"error: {' '.join(message.split())}")
         if self.as_json:
-            typer.echo(json.dumps({"error": {"type": name, "message": message}}))
+            ids = {"ids": list(error.ids)} if isinstance(error, NotReady) else {}
+            typer.echo(json.dumps({"error": {"type": name, "message": message, **ids}}))
         raise typer.Exit(FAILED) from error
 
 
 @contextlib.contextmanager
 def reporting(as_json: bool) -> Iterator[Report]:
-    """A command's body: errors leave as one line and an exit code, Ctrl-C as 130.
+    """A command's body: errors leave as one line and an exit code, Ctrl-C as 130, SIGTERM in a migration as 143.
 
     This is the outermost door, so it catches whatever comes: a user is owed a sentence. The
     traceback is for CROSSFADE_DEBUG=1.

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from crossfade.errors import InvalidInput
+from crossfade.errors import InvalidInput, NotReady
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from crossfade.cli.console import Report
+    from crossfade.collection import Collection
     from crossfade.migration import Migration, MigrationStatus
     from crossfade.search import Hits
-    from crossfade.status import Status
+    from crossfade.status import Failure, Status
 
 
 def filter_of(conditions: Iterable[str]) -> dict[str, list[Any]] | None:
@@ -90,10 +92,23 @@ def carry_over(fade: Migration, report: Report, cores: int | None) -> None:
         fade.run(progress=bar.update, cores=cores)
 
 
+def migration_of(docs: Collection) -> Migration:
+    """The migration on disk.
+
+    Raises:
+        NotReady: There is none.
+    """
+    if docs.migration is None:
+        raise NotReady(f"there is no migration; start one: crossfade migrate {docs.path} --to MODEL")
+    return docs.migration
+
+
 def next_step(folder: str, to: str, status: MigrationStatus) -> str:
     """The command to run after a migration has stopped."""
     if status.state == "cut over":
         return f"crossfade rollback {folder}, or crossfade prune {folder} when nobody wants to go back"
+    if status.failed and status.done + status.failed == status.documents:
+        return f"crossfade status {folder} --failed"
     if status.done < status.documents:
         return f"crossfade migrate {folder} --to {to}"
     return f"crossfade cutover {folder}"
@@ -105,6 +120,27 @@ def cut_lines(status: Status) -> Iterator[str]:
         if version["cut"]:
             shown = f"{version['cut']:,} of {status.documents:,} documents were cut at {version['max_tokens']} tokens"
             yield f"version {version['number']}: {shown}"
+
+
+def failures_payload(failures: Sequence[Failure] | None) -> dict[str, Any]:
+    """The documents that were given up as plain values; nothing where nobody asked."""
+    return {} if failures is None else {"failures": [dataclasses.asdict(failure) for failure in failures]}
+
+
+def failures_shown(folder: str, failures: Sequence[Failure] | None) -> Iterator[RenderableType]:
+    """The documents that were given up, and how to try them again; nothing where nobody asked."""
+    from rich.table import Table
+
+    if failures is None:
+        return
+    if not failures:
+        yield "no document was given up"
+        return
+    table = Table("version", "document", "attempts", "error")
+    for failure in failures:
+        table.add_row(str(failure.version), failure.id, str(failure.attempts), " ".join(failure.error.split()))
+    yield table
+    yield f"try them again: crossfade retry {folder}"
 
 
 def status_shown(status: Status) -> Iterator[RenderableType]:

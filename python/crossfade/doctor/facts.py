@@ -57,7 +57,7 @@ class Facts:
                 segments,
                 {segment.name: file_rows.ranges(connection, [segment.name]) for segment in segments},
                 {number: health.task_keys(connection, number) for number in state.versions},
-                {number: task_rows.failures(connection, number) for number in state.versions},
+                {number: task_rows.failures(connection, [number]) for number in state.versions},
                 {number: store.dead_leases(connection, number) for number in state.versions},
             )
 

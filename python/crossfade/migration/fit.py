@@ -16,6 +16,7 @@ from crossfade.search.fade import Fade
 from crossfade.store import Store
 
 from .fill import BATCH, OVER, Filler
+from .stopping import Stop
 
 # Measured: Bridges gain little beyond 4,000 pairs, and below 200 documents their scores can't be put on one scale.
 LEAST_PAIRS, MOST_PAIRS = 200, 4_000
@@ -30,10 +31,10 @@ def fit(
     sample: int | None,
     seed: int,
     progress: Callable[[int, int], None] | None,
-    stop: Callable[[], bool] | None = None,
+    stop: Stop,
     cores: int | None = None,
 ) -> Quality | None:
-    """Embeds a uniform sample, fits Bridge and blend, and publishes them; None where it can't, or `stop` says so."""
+    """Embeds a uniform sample, fits Bridge and blend, and publishes them; None where it can't, or is to stop."""
     target = state.versions[migration.target]
     pairs = sample or min(max(round(SHARE * state.documents), LEAST_PAIRS), MOST_PAIRS)
     if min(pairs, state.documents) < LEAST_PAIRS:
@@ -41,14 +42,17 @@ def fit(
     with store.reading() as connection:
         current = documents.all_keys(connection)
     chosen = np.random.default_rng(seed).permutation(current)[:pairs]
-    filler = Filler(store, encoders.get(target), target.id, cores)
+    filler = Filler(store, encoders.get(target), target.id, cores, stop)
     store.release_dead_leases(target.id)
     for start in range(0, len(chosen), BATCH):
-        if stop and stop():
+        filler.fill(chosen[start : start + BATCH].tolist())
+        if stop.over:
             return None
-        filler.step(keys=chosen[start : start + BATCH].tolist())
         if progress:
             progress(*filler.done())
+    filler.wait_for_others(chosen.tolist())
+    if stop.over:
+        return None
     snapshot = store.snapshot()
     if target.id not in snapshot.indices:
         raise NotReady(OVER)
@@ -60,8 +64,9 @@ def fit(
     old_rows, new_rows = old.gather(keys), new.gather(keys)
     source_space, target_space = state.versions[migration.source].space, target.space
     try:
-        bridge = Bridge.fit(old_rows, new_rows, source=source_space, target=target_space, seed=seed)
-        blend = Blend.fit(old_rows, new_rows, bridge, seed=seed)
+        with stop.droppable():
+            bridge = Bridge.fit(old_rows, new_rows, source=source_space, target=target_space, seed=seed)
+            blend = Blend.fit(old_rows, new_rows, bridge, seed=seed)
     except InvalidInput as error:  # of rows that don't vary nothing can be learned, but they can be replaced
         with store.writing() as connection:
             versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})

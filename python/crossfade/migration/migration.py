@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,11 @@ from crossfade.store import Store
 from . import roles
 from .fill import OVER, Filler, catch_up
 from .fit import fit
+from .stopping import Stop
 
 SEED = 0
+
+_log = logging.getLogger("crossfade")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +111,8 @@ class Migration:
             raise InvalidInput(f"seed must be a whole number from 0 on, got {seed!r}")
         if cores is not None:
             check_threads(cores, "cores")
-        return fit(self._store, self._encoders, state, current, sample, seed, progress, cores=cores)
+        with Stop() as asked:
+            return fit(self._store, self._encoders, state, current, sample, seed, progress, asked, cores)
 
     def run(
         self,
@@ -120,18 +125,24 @@ class Migration:
         """Re-embeds, the documents that searches return first; blocks until it is done.
 
         Searches, edits and deletes go on meanwhile. Interrupted or killed, the next `run` goes on where it stopped.
-        It fits first where that is still to do, and never cuts over by itself.
+        It fits first where that is still to do, and never cuts over by itself. Several processes may run the same
+        migration: they share what is left. A document that can't be embedded is tried three times, with growing
+        pauses, and then listed by `failures`.
+
+        Called in the main thread of a program that has no handlers of its own, it ends on Ctrl-C (KeyboardInterrupt)
+        and SIGTERM (SystemExit, 143) as soon as the batch in hand is given back.
 
         Args:
             until: Stop when this share of the documents has new vectors, 0 to 1.
             progress: Called with (documents done, documents).
-            stop: Asked before every batch; True stops the run.
+            stop: Asked before every batch and while the run waits; True stops it.
             cores: Cores to re-embed on; None for all this process may use. It works in threads of the lowest priority,
                 so that queries on the same machine hardly notice; in another container they might.
 
         Raises:
             NotReady: The migration is over.
-            EncodingFailed: The new encoder fails for every text.
+            EncodingFailed: The new encoder fails for every text, and did so for a minute.
+            SpendLimitReached: The limit of an `http` encoder is reached; the next run goes on from here.
             InvalidInput: `until` is no share, or `cores` not positive.
         """
         if cores is not None:
@@ -139,11 +150,17 @@ class Migration:
         if not isinstance(until, (int, float)) or not 0.0 <= until <= 1.0:
             raise InvalidInput(f"until must be a share between 0 and 1, got {until!r}")
         state, current = self._read()
-        if current.state == "filling" and until > 0.0 and not self._is_fitted(current):
-            fit(self._store, self._encoders, state, current, None, SEED, progress, stop, cores)
         target = state.versions[current.target]
-        Filler(self._store, self._encoders.get(target), target.id, cores).run(until, progress, stop)
-        catch_up(self._store, self._encoders, current.source, stop, cores)
+        encoder = self._encoders.get(target)
+        with Stop(stop) as asked:
+            if current.state == "filling" and until > 0.0 and not self._is_fitted(current):
+                fit(self._store, self._encoders, state, current, None, SEED, progress, asked, cores)
+            Filler(self._store, encoder, target.id, cores, asked).run(until, progress)
+            failure = catch_up(self._store, self._encoders, current.source, asked, cores)
+        if failure and current.state != "cut over":
+            raise failure
+        if failure:
+            _log.warning("version %d still lacks documents, its encoder failed: %s", current.source, failure)
         return self.status()
 
     def status(self) -> MigrationStatus:
@@ -157,16 +174,20 @@ class Migration:
         return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, row.bridge is not None)
 
     def failures(self) -> list[tasks.Failure]:
-        """The documents that were given up, each with its last error."""
+        """The documents that either version's fill has given up, each with its last error."""
         _, current = self._read()
         with self._store.reading() as connection:
-            return tasks.failures(connection, current.target)
+            return tasks.failures(connection, [current.source, current.target])
 
-    def retry(self) -> None:
-        """Queues again what was given up."""
+    def retry(self) -> int:
+        """Queues again what was given up, for the next `run`.
+
+        Returns:
+            How many documents that were.
+        """
         _, current = self._read()
         with self._store.writing() as connection:
-            tasks.retry(connection, current.target)
+            return tasks.retry(connection, current.source) + tasks.retry(connection, current.target)
 
     def cutover(self, force: str | None = None) -> None:
         """Makes the new version the live one, in one small transaction; a second call changes nothing.
@@ -176,7 +197,8 @@ class Migration:
                 until `run` has embedded them.
 
         Raises:
-            NotReady: Documents are missing and no reason was given, or the migration is over.
+            NotReady: Documents are missing (its `ids` name some) and no reason was given, or the migration is over.
+            InvalidInput: `force` is no text.
         """
         roles.cut_over(self._store, self._number, force)
 

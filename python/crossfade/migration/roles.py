@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from crossfade.catalog import Connection, tasks, versions
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
-from crossfade.errors import MigrationConflict, NothingToRollBack, NotReady
+from crossfade.errors import InvalidInput, MigrationConflict, ModelError, NothingToRollBack, NotReady
 from crossfade.store import Store
 
 from .fill import OVER, catch_up
 
 RETENTION_SECONDS = 14 * 24 * 3600.0
-SHOWN_IDS = 5
+SHOWN_IDS, MOST_IDS = 5, 100  # in a message, and with an error
 
 
 def start(store: Store, encoder: Encoder) -> int:
@@ -62,25 +62,28 @@ def cut_over(store: Store, migration: int, force: str | None) -> None:
 
     Raises:
         NotReady: Documents have no vector in it yet and no reason to go on without them was given.
+        InvalidInput: The reason is no text.
     """
+    reason = _reason(force)
     with store.writing() as connection:
         state, current = _current(connection, migration)
         if current.state == "cut over":
             return
         target = state.versions[current.target]
-        if target.pending and not (force and force.strip()):
+        if target.pending and not reason:
             raise NotReady(
                 f"{target.pending} of {state.documents} documents have no vector of the new model yet "
                 f"({target.failed} of them failed); run() the migration to its end, or give a reason to leave "
-                "them out: cutover(force='…')"
+                "them out: cutover(force='…')",
+                tasks.pending_ids(connection, target.id, MOST_IDS),
             )
         versions.set_live(connection, target.id, state.live, time.time() + RETENTION_SECONDS)
         versions.set_migration_state(connection, migration, "cut over")
-        detail = {"from": state.live, "to": target.id, "missing": target.pending, "forced": force}
+        detail = {"from": state.live, "to": target.id, "missing": target.pending, "forced": reason}
         versions.note(connection, "cut over", detail)
 
 
-def rollback(store: Store, encoders: Encoders, *, force: bool = False) -> int:
+def rollback(store: Store, encoders: Encoders, *, force: str | None = None) -> int:
     """Makes the version before the last cutover live again; gives its number.
 
     What was written while the old encoder was not at hand is embedded first, if it is now (unless `force`).
@@ -88,11 +91,13 @@ def rollback(store: Store, encoders: Encoders, *, force: bool = False) -> int:
     Raises:
         NothingToRollBack: No migration was cut over, or the old version is pruned.
         NotReady: Documents written since have no vector in the old version.
+        InvalidInput: The reason is no text.
     """
+    reason, failure = _reason(force), None
     with store.reading() as connection:
         current = versions.read(connection).migration
-    if current and current.state == "cut over" and not force:
-        catch_up(store, encoders, current.source)
+    if current and current.state == "cut over" and not reason:
+        failure = catch_up(store, encoders, current.source, patience=0.0)
     with store.writing() as connection:
         state = versions.read(connection)
         current = state.migration
@@ -102,16 +107,11 @@ def rollback(store: Store, encoders: Encoders, *, force: bool = False) -> int:
                 + ("the migration is not cut over yet, abandon() drops it" if current else "none is retained")
             )
         source = state.versions[current.source]
-        if source.pending and not force:
-            stale = ", ".join(tasks.pending_ids(connection, source.id, SHOWN_IDS))
-            raise NotReady(
-                f"{source.pending} documents written since the cutover have no vector of the old model and would not "
-                f"be found ({stale}{', …' if source.pending > SHOWN_IDS else ''}); hand in the old encoder, or go "
-                "back without them: rollback(force=True)"
-            )
+        if source.pending and not reason:
+            raise _stale(source, tasks.pending_ids(connection, source.id, MOST_IDS), failure) from failure
         versions.set_live(connection, source.id, state.live, time.time() + RETENTION_SECONDS)
         versions.set_migration_state(connection, current.id, "rolled back")
-        versions.note(connection, "rolled back", {"to": source.id, "stale": source.pending})
+        versions.note(connection, "rolled back", {"to": source.id, "stale": source.pending, "forced": reason})
         return source.id
 
 
@@ -166,6 +166,23 @@ def _require_reachable(state: versions.State) -> None:
             f"{missing} documents have no vector in the live version yet, and without the migration would never be "
             "found again; run() it to its end first (an edit or delete of them will do, too)"
         )
+
+
+def _stale(source: versions.Version, ids: Sequence[str], failure: ModelError | None) -> NotReady:
+    shown = ", ".join(ids[:SHOWN_IDS]) + (", …" if source.pending > SHOWN_IDS else "")
+    what = f"the old encoder failed ({failure}): mend it" if failure else "hand in the old encoder"
+    return NotReady(
+        f"{source.pending} documents written since the cutover have no vector of the old model and would not be found "
+        f"({shown}); {what}, or give a reason to go back without them: rollback(force='…')",
+        ids,
+    )
+
+
+def _reason(force: str | None) -> str | None:
+    """The reason to go on, None where there is none or it says nothing."""
+    if force is not None and not isinstance(force, str):
+        raise InvalidInput(f"force must be the reason to go on, a text that is recorded, got {force!r:.80}")
+    return (force or "").strip() or None
 
 
 def _current(connection: Connection, migration: int) -> tuple[versions.State, versions.MigrationRow]:

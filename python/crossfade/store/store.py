@@ -174,10 +174,14 @@ class Store:
             tasks.release(connection, version, lease)
 
     def release_dead_leases(self, version: int) -> None:
-        """Gives back the tasks of workers that died or whose time has run out."""
+        """Gives back the tasks of workers that died (`tasks.bury` says how) or whose time has run out."""
         with self.writing() as connection:
-            for lease in self.dead_leases(connection, version):
-                tasks.release(connection, version, lease)
+            for owner in self.dead_leases(connection, version):
+                if self._is_alive(version, owner):
+                    tasks.release(connection, version, owner)
+                else:
+                    count = tasks.bury(connection, version, owner)
+                    versions.note(connection, "worker died", {"version": version, "documents": count})
 
     def dead_leases(self, connection: Connection, version: int) -> list[str]:
         """Leases whose holders died, or whose time has run out."""
