@@ -154,6 +154,7 @@ def _attach(command: list[str], child: int) -> subprocess.Popen[bytes] | None:
     while "TracerPid:\t0\n" in Path(f"/proc/{child}/status").read_text():
         assert tracer.poll() is None, f"{command[0]} ended with {tracer.returncode}"
         time.sleep(0.001)
+    time.sleep(0.005)  # it is seized, and in a moment stopped
     return tracer
 
 

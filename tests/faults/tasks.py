@@ -24,6 +24,7 @@ Gate = Callable[[], None]
 TAIL_ROWS = 64
 NEVER = 10**6  # a tail that is never sealed
 DAY = 24 * 3_600.0
+true_time = time.time
 
 
 def prepare(arguments: dict[str, Any]) -> None:
@@ -66,27 +67,16 @@ def work(
     early = bugs.install(bug)
     _watch(say)
     hands = history.Hands(Path(folder))
-    chance, real = random.Random(seed + first), time.time
     gate()
     for number in range(first, first + count):
         operation = history.at(seed, number)
         if clock:
-            shift = chance.choice([-1, 1]) * chance.choice([1.0, 3_600.0, DAY, 400 * DAY]) * chance.random()
-            time.time = lambda shift=shift: real() + shift
+            _jump(random.Random(f"{seed}:{number}"))
         say("begin", number, operation.kind)
         if early:
             say("done", number)
-        for tries_left in (1, 0) if again else (0,):
-            try:
-                history.KINDS[operation.kind].perform(hands, operation)
-                break
-            except (CrossfadeError, MemoryError) as error:
-                history.interruptions.clear()
-                say("failed", number, operation.kind, f"{type(error).__name__}: {error}"[:300])
-                if search:
-                    say("searched", len(hands.docs.search(text_of(7), k=3)))
-                if not tries_left:
-                    return
+        if not _perform(say, hands, operation, tries=2 if again else 1, search=search):
+            return
         if not early:
             say("done", number)
     if not leave:
@@ -94,10 +84,31 @@ def work(
     say("closed")
 
 
+def _jump(chance: random.Random) -> None:
+    """Sets this process's clock to another time, up to a year from the true one."""
+    shift = chance.choice([-1, 1]) * chance.choice([1.0, 3_600.0, DAY, 400 * DAY]) * chance.random()
+    time.time = lambda: true_time() + shift
+
+
+def _perform(say: Say, hands: history.Hands, operation: history.Operation, tries: int, search: bool) -> bool:
+    """Whether one of so many tries of an operation succeeds; what fails in other ways than it may is raised."""
+    for _ in range(tries):
+        try:
+            history.KINDS[operation.kind].perform(hands, operation)
+            return True
+        except (CrossfadeError, MemoryError) as error:
+            history.interruptions.clear()
+            say("failed", operation.number, operation.kind, f"{type(error).__name__}: {error}"[:300])
+            if search:
+                say("searched", len(hands.docs.search(text_of(7), k=3)))
+    return False
+
+
 def check(say: Say, gate: Gate, folder: str, seed: int, number: int, in_hand: bool, thorough: bool = False) -> None:
     """Compares a folder with the model; says what is wrong, and after how many operations it stands."""
     sealing.TAIL_ROWS = NEVER
-    say("checked", *checker.inspect(Path(folder), seed, number, in_hand, thorough))
+    problems, found = checker.inspect(Path(folder), seed, number, in_hand, thorough)
+    say("checked", problems[:20], found)
 
 
 def serve(
@@ -113,12 +124,13 @@ def serve(
     """Searches copies of a folder, each damaged in one place, and says what came of it."""
     sealing.TAIL_ROWS = NEVER
     bugs.install(bug)
-    whole = checker.answers(Path(folder))
+    copy = Path(scratch) / str(os.getpid())
+    shutil.copytree(folder, copy)  # a folder that is opened is no longer as it was left
+    whole = checker.answers(copy)
     model = history.after(seed, number)
     for place, (name, how, chance) in enumerate(cases):
         say("begin", place, name, how, chance)
-        copy = Path(scratch) / str(os.getpid())
-        shutil.rmtree(copy, ignore_errors=True)
+        shutil.rmtree(copy)
         shutil.copytree(folder, copy)
         damage.apply(copy / name, how, random.Random(chance))
         try:
@@ -129,7 +141,7 @@ def serve(
             say("done", place, "refused", [f"{type(error).__name__}: {error}"[:200]])
         except Exception as error:
             say("done", place, "untyped", [repr(error)[:300]])
-    shutil.rmtree(copy, ignore_errors=True)
+    shutil.rmtree(copy)
 
 
 def _watch(say: Say) -> None:
