@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap  # numpy imports it when the first file is mapped, which is too late where memory ends
 import os
 import random
 import shutil
@@ -25,6 +26,7 @@ TAIL_ROWS = 64
 NEVER = 10**6  # a tail that is never sealed
 DAY = 24 * 3_600.0
 true_time = time.time
+assert mmap.PAGESIZE
 
 
 def prepare(arguments: dict[str, Any]) -> None:
