@@ -359,7 +359,10 @@ def test_a_value_that_cannot_be_read_is_named(folder: Path, value: str) -> None:
     connection = apsw.Connection(str(folder / "catalog.sqlite"))
     connection.execute(f"UPDATE document SET meta = {value}")
     connection.close()
-    with cf.Collection.open(folder, wrapped(*OLD)) as docs, pytest.raises(DamagedFile, match="restore it from a backup"):
+    with (
+        cf.Collection.open(folder, wrapped(*OLD)) as docs,
+        pytest.raises(DamagedFile, match="restore it from a backup"),
+    ):
         docs.search(text_of(1))
 
 

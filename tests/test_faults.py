@@ -13,14 +13,8 @@ from faults.suite import Suite, finds
 from faults.tracing import strace
 
 traced = pytest.mark.skipif(strace() is None, reason="strace puts the faults into system calls, and is not installed")
-# One of every kind; the long form tries them all.
-SHORT = [
-    "cutover_in_two_transactions",
-    "fsync_errors_ignored",
-    "no_file_sync",
-    "leases_not_compared",
-    "rows_not_verified",
-]
+# Those that are found at once; the long form tries them all.
+SHORT = ["acknowledged_before_commit", "cutover_in_two_transactions", "leases_not_compared", "segments_not_verified"]
 
 
 @pytest.fixture(scope="module")
@@ -40,53 +34,53 @@ def suite(nursery: Nursery, tmp_path: Path) -> Iterator[Suite]:
 
 def test_a_history_without_faults(suite: Suite) -> None:
     """The model says after every few operations what is there, whatever the clock says meanwhile."""
-    suite.walk(seed=3, operations=40, step=20, clock=True)
+    suite.walk(seed=3, operations=30, step=15, clock=True)
 
 
 def test_kills_at_any_moment(suite: Suite) -> None:
     """SIGKILLs, most of them aimed at publish and cutover, lose nothing acknowledged and bring nothing back."""
-    suite.kill_at_random(kills=12, seed=1)
+    suite.kill_at_random(kills=8, seed=1)
     assert suite.figures["kills inside publish"] + suite.figures["kills inside cutover"] > 0
 
 
 @traced
-@pytest.mark.parametrize(("kind", "every"), [("seal", 4), ("cutover", 2)])
+@pytest.mark.parametrize(("kind", "every"), [("seal", 6), ("cutover", 3)])
 def test_kills_at_system_calls(suite: Suite, kind: str, every: int) -> None:
     """A SIGKILL at a system call of a publish or a cutover leaves it done or not begun."""
     suite.kill_everywhere(kind, every)
-    assert suite.figures["kills"] >= 3
+    assert suite.figures["kills"] >= 2
 
 
 @traced
 @pytest.mark.parametrize(("error", "lasting"), [("EIO", False), ("ENOSPC", True)])
 def test_errors_at_system_calls(suite: Suite, error: str, lasting: bool) -> None:
     """An error of a write or sync is crossfade's own, acknowledges nothing, and the next try succeeds."""
-    suite.fail_everywhere("upsert", error, every=4, lasting=lasting)
-    suite.fail_everywhere("seal", error, every=6, lasting=lasting)
+    suite.fail_everywhere("upsert", error, every=8, lasting=lasting)
+    suite.fail_everywhere("seal", error, every=8, lasting=lasting)
 
 
 @traced
 def test_a_kill_after_a_failed_commit(suite: Suite) -> None:
     """A commit whose sync failed may come back from the log after a crash, whole, and its rows with it."""
-    suite.fail_and_kill("upsert", every=3)
+    suite.fail_and_kill("upsert", every=9)
 
 
 @traced
 @pytest.mark.parametrize(("kind", "operations"), [("migrate", 3), ("seal", 1)])
 def test_power_is_lost(suite: Suite, kind: str, operations: int) -> None:
     """What was acknowledged survives the loss of everything that was not synced."""
-    suite.lose_power(kind, operations, tries=2, most=10)
+    suite.lose_power(kind, operations, tries=2, most=5)
 
 
 @traced
 def test_power_is_lost_while_a_collection_is_made(suite: Suite) -> None:
     """There is a whole collection, or none."""
-    suite.lose_power_while_creating(tries=1)
+    suite.lose_power_while_creating(tries=1, every=4)
 
 
 def test_damaged_files(suite: Suite) -> None:
     """Whatever a file of the folder holds, the answers are right or it is refused; no process dies of it."""
-    suite.damage_files(cases=200)
+    suite.damage_files(cases=120)
 
 
 def test_few_descriptors(suite: Suite) -> None:

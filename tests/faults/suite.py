@@ -156,7 +156,7 @@ class Suite(Ground):
                 self._check(before, seed, number + done, in_hand, what, thorough=place % 12 == 0)
                 shutil.rmtree(before)
 
-    def lose_power_while_creating(self, tries: int) -> None:
+    def lose_power_while_creating(self, tries: int, every: int = 1) -> None:
         """The power goes while a collection is made: there is a whole one, or none."""
         parent = self._root / "parent"
         parent.mkdir()
@@ -167,6 +167,8 @@ class Suite(Ground):
         parent.mkdir()
         chance, after = random.Random(1), self._root / "after"
         for place, (disk, call) in enumerate(power.losses(parent, tracing.read(self._log))):
+            if place % every:
+                continue
             for attempt in range(tries):
                 disk.write_after_loss(after, chance if attempt else None)
                 self.figures["losses of power"] += 1
