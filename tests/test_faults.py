@@ -14,7 +14,7 @@ from faults.tracing import strace
 
 traced = pytest.mark.skipif(strace() is None, reason="strace puts the faults into system calls, and is not installed")
 # Those that are found at once; the long form tries them all.
-SHORT = ["acknowledged_before_commit", "cutover_in_two_transactions", "leases_not_compared", "segments_not_verified"]
+SHORT = ["acknowledged_before_commit", "cutover_in_two_transactions", "epochs_not_compared", "segments_not_verified"]
 
 
 @pytest.fixture(scope="module")

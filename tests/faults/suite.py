@@ -161,12 +161,14 @@ class Suite(Ground):
         parent = self._root / "parent"
         parent.mkdir()
         tracer = tracing.command(self._log, calls=power.CALLS, data=True)
-        outcome = self._nursery.run("create", tracer=tracer, folder=parent / "kb.cf")
+        outcome = self._nursery.run("create", tracer=tracer, folder=parent / "kb.cf", bug=self._bug)
         self._require(outcome, "create")
         shutil.rmtree(parent)
         parent.mkdir()
         chance, after = random.Random(1), self._root / "after"
         for place, (disk, call) in enumerate(power.losses(parent, tracing.read(self._log))):
+            if self.is_over:
+                return
             if place % every:
                 continue
             for attempt in range(tries):
@@ -256,10 +258,15 @@ class Suite(Ground):
 
 TEETH: dict[str, Callable[[Suite, str], object]] = {
     "history": lambda suite, kind: suite.once(kind),
+    "walk": lambda suite, seed: suite.walk(int(seed), 150),
     "kills": lambda suite, kind: suite.kill_everywhere(kind),
     "errors": lambda suite, kind: suite.fail_everywhere(kind, "EIO"),
     "errors, then kills": lambda suite, kind: suite.fail_and_kill(kind),
-    "power": lambda suite, kind: suite.lose_power(kind, 1 if kind == "seal" else 4, tries=2),
+    "power": lambda suite, kind: (
+        suite.lose_power_while_creating(tries=1)
+        if kind == "create"
+        else suite.lose_power(kind, 1 if kind == "seal" else 4, tries=2)
+    ),
     "damage": lambda suite, kind: suite.damage_files(150, only=kind),
 }
 

@@ -35,8 +35,9 @@ def prepare(arguments: dict[str, Any]) -> None:
         history.at(arguments["seed"], arguments.get("first", 0) + arguments.get("number", 0) + 64)
 
 
-def create(say: Say, gate: Gate, folder: str) -> None:
+def create(say: Say, gate: Gate, folder: str, bug: str | None = None) -> None:
     """Makes the collection that every history begins with."""
+    bugs.install(bug)
     gate()
     history.create(Path(folder))
 
