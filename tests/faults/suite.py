@@ -91,10 +91,9 @@ class Suite(Ground):
             done = len(outcome.said("done"))
             if not done and not lasting:
                 self.violations.append(f"{at}: the next try failed too: {outcome.said('failed')[-1:]}")
-            if any(
-                one.injected and one.name in tracing.SYNCS and one.arguments.rstrip(">").endswith(SYNC_FAILURES)
-                for one in tracing.read(self._log)
-            ) and not outcome.said("failed"):
+            if any(one.injected and one.syncs(*SYNC_FAILURES) for one in tracing.read(self._log)) and not outcome.said(
+                "failed"
+            ):
                 self.violations.append(f"{at}: acknowledged all the same")
             self._check(copy, seed, number + done, not done, at)
             shutil.rmtree(copy)
@@ -102,12 +101,9 @@ class Suite(Ground):
     def fail_and_kill(self, kind: str, every: int = 1, seed: int = 1) -> None:
         """A commit whose sync fails, and a SIGKILL at each system call of the next try."""
         folder, number = self._before(kind, seed), history.first_of(seed, kind)
-        syncs = [
-            call
-            for call in self._calls(folder, seed, number, kind)
-            if call.name in tracing.SYNCS and "-wal" in call.arguments
-        ]
-        for sync in syncs[:2]:
+        calls = self._calls(folder, seed, number, kind)
+        rows = max(place for place, call in enumerate(calls) if call.syncs(*SYNC_FAILURES))
+        for sync in [call for call in calls[rows:] if call.syncs("-wal")][:1]:
             failure = f"{sync.name}:error=EIO:when={sync.count}"
             copy = self._copy(folder)
             self._traced(copy, seed, number, kind, failure, again=True)
@@ -176,7 +172,7 @@ class Suite(Ground):
                 self.figures["losses of power"] += 1
                 if (after / "kb.cf").exists():
                     what = f"power lost after call {place} of a create, a {call.name}"
-                    self._check(after / "kb.cf", 0, -1, False, what)
+                    self._check(after / "kb.cf", 0, -1, False, what, thorough=True)
                 shutil.rmtree(after)
 
     def damage_files(self, cases: int, only: str = "", seed: int = 1) -> None:

@@ -33,6 +33,10 @@ class Call:
     def made_a_file(self) -> bool:
         return self.name != "openat" or "O_CREAT" in self.arguments
 
+    def syncs(self, *endings: str) -> bool:
+        """Whether it syncs a file whose name ends so."""
+        return self.name in SYNCS and self.arguments.rstrip(">").endswith(endings)
+
 
 def strace() -> str | None:
     """The program, or None where it is not installed."""
