@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -50,7 +51,8 @@ class Filler:
             version, total = self._read()
             if progress:
                 progress(total - version.pending, total)
-            missing = version.pending - round((1.0 - until) * total)
+            wanted = math.ceil(until * total - 1e-9)  # a product like 0.1 * 30 lies a little above the whole number
+            missing = wanted - (total - version.pending)
             if missing <= 0 or version.pending == version.failed:
                 return
             if self.step(min(BATCH, missing)) == 0:
