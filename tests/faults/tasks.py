@@ -82,8 +82,9 @@ def work(
             return
         if not early:
             say("done", number)
-    if not leave:
-        hands.docs.close()
+    if leave:
+        os._exit(0)  # before anything is closed for being forgotten
+    hands.docs.close()
     say("closed")
 
 
