@@ -206,7 +206,7 @@ class CollectionMachine(RuleBasedStateMachine):
         batch = [cf.Document(name, text_of(90_000 + 300 * self.next_text + n)) for n, name in enumerate(names)]
         self.crash_in(lambda: self.docs.upsert(batch))
 
-    @precondition(lambda self: self.state == "filling")
+    @precondition(lambda self: LONG and self.state == "filling")
     @rule()
     def crash_while_filling(self) -> None:
         self.crash_in(lambda: self.fade.run())
