@@ -12,12 +12,20 @@ SAN    := build/sanitize
 # $(call need,a program,the Debian package that brings it)
 need = @command -v $(1) >/dev/null || { echo "make $@ needs $(1); on Debian: apt-get install $(2)"; exit 1; }
 
-.PHONY: demo test lint neon sanitize sanitize-cpp sanitize-python clean
+.PHONY: demo test faults lint neon sanitize sanitize-cpp sanitize-python clean
 demo: $(STAMP)
 	@$(BIN)/crossfade demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# The long form of the fault suite and of the state machine; figures as JSON. KILLS and MUTATIONS say how long.
+KILLS     ?= 1000
+MUTATIONS ?= 10000
+faults: $(STAMP)
+	$(call need,strace,strace)
+	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS) --mutations $(MUTATIONS)
+	CROSSFADE_FAULTS=long $(BIN)/python -m pytest tests/test_stateful.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy

@@ -352,6 +352,20 @@ def _bytes_of(folder: Path) -> dict[Path, bytes]:
     return {path: content for path, content in contents.items() if content and path.suffix != ".sqlite-shm"}
 
 
+@pytest.mark.parametrize("value", ["CAST(x'7b22ff7d' AS TEXT)", "'{'"], ids=["no UTF-8", "no JSON"])
+def test_a_value_that_cannot_be_read_is_named(folder: Path, value: str) -> None:
+    """SQLite's pages have no checksums: what a flipped bit makes of a value is a DamagedFile, not another's error."""
+    filled(folder, wrapped(*OLD), 50).close()
+    connection = apsw.Connection(str(folder / "catalog.sqlite"))
+    connection.execute(f"UPDATE document SET meta = {value}")
+    connection.close()
+    with (
+        cf.Collection.open(folder, wrapped(*OLD)) as docs,
+        pytest.raises(DamagedFile, match="restore it from a backup"),
+    ):
+        docs.search(text_of(1))
+
+
 def test_a_file_is_no_collection(tmp_path: Path) -> None:
     """Neither is a file, nor an empty folder."""
     file = tmp_path / "file"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -15,9 +17,22 @@ from crossfade.errors import MigrationConflict, NothingToRollBack, NotReady
 from crossfade.store import sealing
 from support import NEW, OLD, THIRD, require_true_vectors, text_of, wrapped
 
-ENCODERS = [wrapped(*OLD), wrapped(*NEW), wrapped(*THIRD)]
+crashes: list[Callable[[], None]] = []
+
+
+def crash_if_due(texts: list[str]) -> None:
+    if crashes:
+        crashes.pop()()
+
+
+ENCODERS = [wrapped(*which, before=crash_if_due) for which in (OLD, NEW, THIRD)]
 IDS = [f"d{number}" for number in range(260)]
 SEED_DOCUMENTS = 220  # enough for a Bridge
+LONG = os.environ.get("CROSSFADE_FAULTS") == "long"  # 100,000 steps
+
+
+class Crash(BaseException):
+    """The end of a process in the middle of something."""
 
 
 class CollectionMachine(RuleBasedStateMachine):
@@ -179,6 +194,50 @@ class CollectionMachine(RuleBasedStateMachine):
                 assert len(reader) == len(self.model)
         self.docs = cf.Collection.open(self.folder, *ENCODERS)
 
+    @rule()
+    def crash_between_steps(self) -> None:
+        self.leave_behind()
+        self.docs.close()
+        self.come_back()
+
+    @rule(names=st.lists(st.sampled_from(IDS), unique=True, min_size=1, max_size=40))
+    def crash_while_embedding(self, names: list[str]) -> None:
+        self.next_text += 1
+        batch = [cf.Document(name, text_of(90_000 + 300 * self.next_text + n)) for n, name in enumerate(names)]
+        self.crash_in(lambda: self.docs.upsert(batch))
+
+    @precondition(lambda self: LONG and self.state == "filling")
+    @rule()
+    def crash_while_filling(self) -> None:
+        self.crash_in(lambda: self.fade.run())
+
+    def crash_in(self, step: Callable[[], object]) -> None:
+        """Whatever a process had in hand when it ended is as if it had not begun."""
+
+        def crash() -> None:
+            self.leave_behind()
+            raise Crash
+
+        crashes.append(crash)
+        try:
+            step()
+        except Crash:
+            self.docs.close()
+            self.come_back()
+        crashes.clear()
+
+    def leave_behind(self) -> None:
+        """Takes the folder as a process that ends now would leave it: its files, locked by nobody."""
+        builder = self.docs._store._sealer._thread
+        if builder:
+            builder.join()
+        shutil.copytree(self.folder, self.root / "left")
+
+    def come_back(self) -> None:
+        shutil.rmtree(self.folder)
+        (self.root / "left").rename(self.folder)
+        self.docs = cf.Collection.open(self.folder, *ENCODERS)
+
     # What must hold at every moment
 
     @invariant()
@@ -234,7 +293,7 @@ class CollectionMachine(RuleBasedStateMachine):
 
 TestCollection = CollectionMachine.TestCase
 TestCollection.settings = settings(
-    max_examples=20,
+    max_examples=4_000 if LONG else 20,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

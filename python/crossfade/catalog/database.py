@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import threading
@@ -41,6 +42,8 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise DamagedFile(f"{path} is no intact SQLite file ({error}); restore it from a backup") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:  # SQLite's pages have no checksums
+        raise DamagedFile(f"{path} holds a value that can't be read ({error}); restore it from a backup") from error
     except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
         raise StorageFailed(
             f"{path} could not be read or written ({error}); nothing was changed. "

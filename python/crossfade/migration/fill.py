@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -70,7 +71,8 @@ class Filler:
             version, total = self._read()
             if progress:
                 progress(total - version.pending, total)
-            missing = version.pending - round((1.0 - until) * total)
+            wanted = math.ceil(until * total - 1e-9)  # a product like 0.1 * 30 lies a little above the whole number
+            missing = wanted - (total - version.pending)
             if missing <= 0 or version.pending == version.failed:
                 return
             if self._step(min(BATCH, missing)) == 0 and not self._stop.over:

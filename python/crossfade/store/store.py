@@ -87,6 +87,7 @@ class Store:
                 versions.initialise(connection, space, encoder, engine)
             database.close()
             _prepare(Layout(draft), 1, space)
+            sync_folder(draft)
             draft.rename(root)
             sync_folder(root.parent)
         except OSError as error:
@@ -118,8 +119,15 @@ class Store:
         """
         if self.read_only:
             raise ReadOnlyCollection(f"{self.root} was opened with read_only=True; open it again without")
-        with self.database.writing() as connection:
-            yield connection
+        committing = False
+        try:
+            with self.database.writing() as connection:
+                yield connection
+                committing = True
+        except StorageFailed:
+            if committing:
+                self._writers.retire()
+            raise
 
     def known(self, version: int, dim: int, hashes: Sequence[bytes]) -> Known:
         """What a version of `dim` columns has of texts already, because documents with the same text are in it."""

@@ -26,6 +26,7 @@ class Writers:
         self._layout = layout
         self._open: dict[int, VectorWriter] = {}
         self._failed: set[str] = set()
+        self._retired: list[VectorWriter] = []
 
     def append(
         self,
@@ -66,6 +67,19 @@ class Writers:
         """Gives up every file."""
         while self._open:
             self._open.popitem()[1].close()
+        while self._retired:
+            self._retired.pop().close()
+
+    def retire(self) -> None:
+        """Writes no more to the present files: their rows were in a commit that failed.
+
+        The catalog's log may hold such a commit in full and bring it back after a crash, so the rows must stay. The
+        files stay locked until `close`: nobody else may cut them off either.
+        """
+        while self._open:
+            writer = self._open.popitem()[1]
+            self._failed.add(writer.file_id)
+            self._retired.append(writer)
 
     def keep(self, versions: Container[int]) -> None:
         """Gives up the files of all other versions."""

@@ -1,0 +1,107 @@
+"""Faults: after kills, errors, damage and power loss a model says what is there; `make faults` is the long form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults import bugs
+from faults.nursery import Nursery
+from faults.suite import Suite, finds
+from faults.tracing import strace
+
+traced = pytest.mark.skipif(strace() is None, reason="strace puts the faults into system calls, and is not installed")
+# Those that are found at once; the long form tries them all.
+SHORT = ["acknowledged_before_commit", "cutover_in_two_transactions", "epochs_not_compared", "segments_not_verified"]
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    started = Nursery()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def suite(nursery: Nursery, tmp_path: Path) -> Iterator[Suite]:
+    """Whatever a part finds fails its test."""
+    made = Suite(nursery, tmp_path)
+    yield made
+    assert made.violations == []
+
+
+def test_a_history_without_faults(suite: Suite) -> None:
+    """The model says after every few operations what is there, whatever the clock says meanwhile."""
+    suite.walk(seed=3, operations=30, step=15, clock=True)
+
+
+def test_kills_at_any_moment(suite: Suite) -> None:
+    """SIGKILLs, most of them aimed at publish and cutover, lose nothing acknowledged and bring nothing back."""
+    suite.kill_at_random(kills=8, seed=1)
+    assert suite.figures["kills inside publish"] + suite.figures["kills inside cutover"] > 0
+
+
+@traced
+@pytest.mark.parametrize(("kind", "every"), [("seal", 6), ("cutover", 3)])
+def test_kills_at_system_calls(suite: Suite, kind: str, every: int) -> None:
+    """A SIGKILL at a system call of a publish or a cutover leaves it done or not begun."""
+    suite.kill_everywhere(kind, every)
+    assert suite.figures["kills"] >= 2
+
+
+@traced
+@pytest.mark.parametrize(("error", "lasting"), [("EIO", False), ("ENOSPC", True)])
+def test_errors_at_system_calls(suite: Suite, error: str, lasting: bool) -> None:
+    """An error of a write or sync is crossfade's own, acknowledges nothing, and the next try succeeds."""
+    suite.fail_everywhere("upsert", error, every=8, lasting=lasting)
+    suite.fail_everywhere("seal", error, every=8, lasting=lasting)
+
+
+@traced
+def test_a_kill_after_a_failed_commit(suite: Suite) -> None:
+    """A commit whose sync failed may come back from the log after a crash, whole, and its rows with it."""
+    suite.fail_and_kill("upsert", every=9)
+
+
+@traced
+@pytest.mark.parametrize(("kind", "operations"), [("migrate", 3), ("seal", 1)])
+def test_power_is_lost(suite: Suite, kind: str, operations: int) -> None:
+    """What was acknowledged survives the loss of everything that was not synced."""
+    suite.lose_power(kind, operations, tries=2, most=5)
+
+
+@traced
+def test_power_is_lost_while_a_collection_is_made(suite: Suite) -> None:
+    """There is a whole collection, or none."""
+    suite.lose_power_while_creating(tries=1, every=4)
+
+
+def test_damaged_files(suite: Suite) -> None:
+    """Whatever a file of the folder holds, the answers are right or it is refused; no process dies of it."""
+    suite.damage_files(cases=120)
+
+
+def test_few_descriptors(suite: Suite) -> None:
+    """Where no file can be opened any more, errors are crossfade's own and nothing is lost."""
+    suite.starve("upsert", "NOFILE", range(10, 34, 6))
+
+
+def test_little_memory(suite: Suite) -> None:
+    """Where memory ends, so it is."""
+    suite.starve("fill", "AS", [0, 1 << 20, 8 << 20])
+
+
+def test_a_full_disk(suite: Suite) -> None:
+    """Searches go on while nothing can be written, and writes do as soon as there is space."""
+    if not suite.fill_the_disk(1_500_000):
+        pytest.skip("a file system of a size of its own can't be mounted here")
+    assert suite.figures["operations until the disk was full"] > 0
+
+
+@traced
+@pytest.mark.parametrize("name", SHORT)
+def test_seeded_bugs_are_found(nursery: Nursery, tmp_path: Path, name: str) -> None:
+    """A rule of the protocol that is broken makes the part of the suite fail that watches over it."""
+    assert finds(Suite(nursery, tmp_path, bug=name), bugs.BUGS[name].part)
