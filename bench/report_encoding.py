@@ -158,7 +158,7 @@ def ratios(
         best = max((peers[name] for name in names if name in peers), key=rate, default=None)
         if best:
             ratio = rate(ours) / rate(best)
-            yield f"{what} ≥ {factor}× {words}", f"{ratio:.2f}× {best['name']}", verdict(ratio >= factor)
+            yield f"{what} ≥ {factor}× {words}", f"{ratio:.3f}× {best['name']}", verdict(ratio >= factor)
 
 
 def beside(report: Report) -> float:
