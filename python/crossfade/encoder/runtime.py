@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
@@ -79,16 +80,18 @@ class Runtime:
         groups = batches([len(row) for row in ids], self.engine.tokens, self.engine.step)
         done = 0
         work = [[ids[index] for index in group] for group in groups]
-        for group, encoded in self._all(work, groups, threads):
-            rows[group] = encoded
-            done += len(group)
-            if progress is not None:
-                progress(done)
+        # Closed at once where this call is interrupted: what waits is dropped, not run to its end.
+        with contextlib.closing(self._all(work, groups, threads)) as results:
+            for group, encoded in results:
+                rows[group] = encoded
+                done += len(group)
+                if progress is not None:
+                    progress(done)
         return rows
 
     def _all(
         self, work: list[list[Ids]], groups: list[list[int]], threads: int | None
-    ) -> Iterator[tuple[list[int], Rows]]:
+    ) -> Generator[tuple[list[int], Rows]]:
         if threads is None and (len(work) <= 1 or self._streams == 1):
             session = self.session(1)
             yield from zip(groups, (self._batch(session, batch) for batch in work), strict=True)
