@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -233,3 +235,23 @@ def stop_after_one_batch() -> Callable[[], bool]:
     """A `stop=` that lets a run do one batch."""
     answers = iter([False])
     return lambda: next(answers, True)
+
+
+def holds_in_a_child(check: Callable[[], bool], seconds: float = 60.0) -> bool:
+    """Whether `check` is true in a forked child of this process, which is killed after so long."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads is risky is the point
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if check() else 1
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + seconds
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if ended == (0, 0):
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    return ended == (child, 0)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +18,7 @@ from crossfade.encoder.batching import batches
 from crossfade.encoder.cores import BACKGROUND_NICENESS, BULK_NICENESS, cpu_quota
 from crossfade.encoder.runtime import NAME
 from crossfade.errors import InvalidInput
+from support import holds_in_a_child
 
 MIXED = [
     "forgotten password",
@@ -177,21 +177,10 @@ def test_queries_are_answered_while_documents_are_encoded(l3: Encoder) -> None:
 
 
 def test_a_forked_child_can_encode(l3: Encoder) -> None:
-    """After a fork the child gives the same rows: the runtime keeps no threads that a fork would lose."""
+    """After a fork the child gives the same rows: it waits for no thread that the fork has lost."""
     expected = l3.encode(MIXED[:4])
     l3.encode(MIXED)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads is risky is the point
-        child = os.fork()
-    if child == 0:
-        os._exit(0 if np.allclose(l3.encode(MIXED)[:4], expected, atol=1e-5) else 1)
-    deadline = time.monotonic() + 30
-    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if ended == (0, 0):
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-    assert ended == (child, 0)
+    assert holds_in_a_child(lambda: np.allclose(l3.encode(MIXED)[:4], expected, atol=1e-5))
 
 
 def test_a_pulled_folder_is_the_same_model(l6: Encoder) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
-import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +20,7 @@ from crossfade.encoder.engines import ENGINES, REFERENCE, Engine
 from crossfade.encoder.fidelity import sample_texts
 from crossfade.encoder.int8 import BLOCK, rounded
 from crossfade.errors import EngineUnavailable, InvalidInput
+from support import holds_in_a_child
 from test_encoder_tiny import random_weights, write_bert
 
 HERE = [engine for engine in ENGINES if not engine.missing()]
@@ -68,19 +66,12 @@ def test_a_forked_child_has_sessions_of_its_own(engine: Engine) -> None:
     """Threads of a session are gone after a fork; the child makes new ones instead of waiting for them."""
     encoder = load("minilm-l6", engine)
     many, one = encoder.encode(TEXTS), encoder.encode(TEXTS[:1])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads is risky is the point
-        child = os.fork()
-    if child == 0:
-        same = np.allclose(encoder.encode(TEXTS[:1]), one, atol=1e-5)
-        os._exit(0 if same and np.allclose(encoder.encode(TEXTS), many, atol=1e-5) else 1)
-    deadline = time.monotonic() + 60
-    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if ended == (0, 0):
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-    assert ended == (child, 0)
+    assert holds_in_a_child(
+        lambda: (
+            np.allclose(encoder.encode(TEXTS[:1]), one, atol=1e-5)
+            and np.allclose(encoder.encode(TEXTS), many, atol=1e-5)
+        )
+    )
 
 
 @pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])
