@@ -257,8 +257,10 @@ class CollectionMachine(RuleBasedStateMachine):
         missing = self.missing()
         names = [name for name in list(self.model)[:: max(1, len(self.model) // 8)] if name not in missing]
         found = self.docs.search([self.model[name] for name in names], k=15) if names else []
-        assert [hits.ids[0] for hits in found] == names
-        for hits in found:
+        # A score that is estimated may be lower than a true one: then a text's own document is among the best.
+        best = 5 if self.state == "filling" else 1
+        for name, hits in zip(names, found, strict=True):
+            assert name in hits.ids[:best]
             assert len(set(hits.ids)) == len(hits) == min(15, len(self.model) - len(missing))
             assert not set(hits.ids) & self.deleted
             assert all(hit.text == self.model[hit.id] for hit in hits)

@@ -8,6 +8,7 @@ import random
 import shutil
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,7 +145,8 @@ def serve(
         except CrossfadeError as error:
             say("done", place, "refused", [f"{type(error).__name__}: {error}"[:200]])
         except Exception as error:
-            say("done", place, "untyped", [repr(error)[:300]])
+            where = traceback.extract_tb(error.__traceback__)[-3:]
+            say("done", place, "untyped", [repr(error)[:300], *(f"{at.filename}:{at.lineno}" for at in where)])
     shutil.rmtree(copy)
 
 
