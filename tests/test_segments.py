@@ -518,22 +518,31 @@ def test_queries_must_be_finite() -> None:
         version_of(numbered(4), unit_rows(4)).candidates(np.full((1, DIM), np.nan, np.float32), 3)
 
 
-@given(adds=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), max_size=8), seed=st.integers(0, 2**32 - 1))
-def test_locations_know_every_row(adds: list[tuple[int, int]], seed: int) -> None:
-    """Whatever the order and size of what is added, each key is found at its row, and each row has its key."""
+@given(
+    adds=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30) | st.integers(4_000, 9_000)), max_size=8),
+    settled=st.integers(0, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_locations_know_every_row(adds: list[tuple[int, int]], settled: int, seed: int) -> None:
+    """Whatever the order and size of what is added, and however much of it stands in segments, each key is found at its
+    row, and each row has its key."""
     rng = np.random.default_rng(seed)
-    locations, lengths, next_key = Locations(), dict.fromkeys(range(4), 0), 0
-    known: dict[int, tuple[int, int]] = {}
+    locations, stored = Locations(), {file_no: numbered(0) for file_no in range(4)}
     for file_no, count in adds:
-        keys = rng.permutation(numbered(count, next_key)) * np.uint64(97)
-        next_key += count
-        locations.add(file_no, keys, lengths[file_no])
-        known |= {int(key): (file_no, lengths[file_no] + place) for place, key in enumerate(keys)}
-        lengths[file_no] += count
+        added = sum(map(len, stored.values()))
+        keys = rng.permutation(numbered(count, added)) * np.uint64(7)
+        locations.add(file_no, keys, len(stored[file_no]))
+        stored[file_no] = np.concatenate([stored[file_no], keys])
+        locations.settle(file_no, len(stored[file_no]) * settled // 4)
 
-    for key, (file_no, row) in known.items():
-        files, rows = locations.find(np.array([key, key + 1, 2**40], np.uint64))
-        assert (files.tolist(), rows[0]) == ([file_no, -1, -1], row)
-        assert locations.keys(RowRange(file_no, row, row + 1)).tolist() == [key]
+    np.testing.assert_array_equal(locations.known(), np.sort(np.concatenate(list(stored.values()))))
+    for file_no, keys in stored.items():
+        files, rows = locations.find(keys)
+        assert (files == file_no).all()
+        np.testing.assert_array_equal(rows, np.arange(len(keys)))
+        for start, stop in ((0, len(keys)), (len(keys) * settled // 4, len(keys)), (len(keys) // 3, len(keys) // 2)):
+            np.testing.assert_array_equal(locations.keys(RowRange(file_no, start, stop)), keys[start:stop])
+    strangers = np.array([1, 2**40], np.uint64)
+    assert locations.find(strangers)[0].tolist() == [-1, -1]
     with pytest.raises(InvalidInput):
-        locations.add(2**23, numbered(1), 0)
+        locations.add(2**31, numbered(1), 0)

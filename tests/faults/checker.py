@@ -172,12 +172,13 @@ def _of_version(
         file = VectorFile.map(
             docs._store.layout.version(version.id), row.id, version.space.dim, version.space.fingerprint
         )
-        new = file.refresh(FileExtent(row.rows, row.block_bytes))
+        file.refresh(FileExtent(row.rows, row.block_bytes))
         file.verify()
-        seen.update(new.keys.tolist())
-        for key, text_hash in zip(new.keys.tolist(), new.text_hashes, strict=True):
-            if key in found and text_hash.tobytes() != found[key].text_hash:
-                yield f"the row of key {key} was made from another text"
+        for block in file.blocks():
+            seen.update(block.keys.tolist())
+            for key, text_hash in zip(block.keys.tolist(), block.text_hashes, strict=True):
+                if key in found and text_hash.tobytes() != found[key].text_hash:
+                    yield f"the row of key {key} was made from another text"
     twice = [key for key, count in seen.items() if count > 1]
     if twice:
         yield f"{len(twice)} keys stand twice"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade.catalog import Connection, files, health, tasks, versions
+from crossfade.document import TEXT_HASH_BYTES
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
 from crossfade.index import Block, VectorFile, is_owned, rewrite
@@ -192,8 +193,10 @@ def _rows_of(
     store: Store, version: versions.Version, file: files.FileRow
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
     pair = pair_of(store, version, file)
-    new = VectorFile.map(pair.folder, pair.file_id, pair.dim, pair.fingerprint).refresh(extent_of(file))
-    return new.keys, new.text_hashes
+    known = VectorFile.map(pair.folder, pair.file_id, pair.dim, pair.fingerprint)
+    keys = known.refresh(extent_of(file)).keys
+    hashes = [np.empty((0, TEXT_HASH_BYTES), np.uint8), *(block.text_hashes for block in known.blocks())]
+    return keys, np.concatenate(hashes)
 
 
 def _queue(connection: Connection, version: int, keys: npt.NDArray[np.uint64], taken: npt.NDArray[np.bool_]) -> int:

@@ -23,7 +23,7 @@ import dataclasses
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from blake3 import blake3
@@ -110,12 +110,13 @@ def pack(source: Source, block: Block) -> bytes:
     return record + digest(record)
 
 
-def parse(source: Source, journal: bytes, first_row: int, offset: int = 0) -> Iterator[Block]:
-    """The blocks of `journal`, in order.
+def parse(source: Source, journal: BinaryIO, size: int, first_row: int, offset: int = 0) -> Iterator[Block]:
+    """The blocks of a journal, in order, read one at a time.
 
     Args:
         source: What the records must name.
-        journal: Whole records, from byte `offset` of the file on.
+        journal: Stands where the first record begins.
+        size: How many bytes to read, all of them whole records.
         first_row: Where the first block must begin; the others follow without a gap.
         offset: Where `journal` stands in the file, for messages.
 
@@ -123,9 +124,13 @@ def parse(source: Source, journal: bytes, first_row: int, offset: int = 0) -> It
         DamagedFile: A record is cut off, fails its checksum, or belongs elsewhere.
     """
     at = 0
-    while at < len(journal):
-        block, at = _parse_one(source, journal, at, first_row, offset)
+    while at < size:
+        head = journal.read(min(_HEAD.size, size - at))
+        rest = _size(head) - len(head) if len(head) == _HEAD.size else 0
+        record = head + journal.read(min(rest, size - at - len(head)))
+        block, end = _parse_one(source, record, 0, first_row, offset + at)
         first_row += len(block.keys)
+        at += end
         yield block
 
 
@@ -151,6 +156,12 @@ def salvage(source: Source, journal: bytes) -> tuple[list[Block], list[DamagedFi
     return sound, damage
 
 
+def _size(head: bytes) -> int:
+    """Bytes of the record that begins with this head, if the head can be trusted."""
+    rows: int = _HEAD.unpack(head)[4]
+    return _HEAD.size + rows * _BYTES_A_ROW + 2 * DIGEST_BYTES
+
+
 def _parse_one(source: Source, journal: bytes, at: int, first_row: int, offset: int) -> tuple[Block, int]:
     def damaged(what: str) -> DamagedFile:
         return DamagedFile(
@@ -163,7 +174,7 @@ def _parse_one(source: Source, journal: bytes, at: int, first_row: int, offset: 
     magic, file_id, dim, row, count, embedded_at, fingerprint = _HEAD.unpack_from(journal, at)
     if magic != MAGIC:
         raise damaged(f"expected the magic {MAGIC!r}, found {magic!r}")
-    size = _HEAD.size + count * _BYTES_A_ROW + 2 * DIGEST_BYTES
+    size = _size(journal[at : at + _HEAD.size])
     if count == 0 or size > len(journal) - at:
         raise damaged(f"expected room for {count} rows, at least one, in the {len(journal) - at} bytes left")
     record = memoryview(journal)[at : at + size]

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.index import files
-from crossfade.index.blocks import HASH_BYTES, Block, Keys, Source, TextHashes, parse
+from crossfade.index.blocks import Block, Keys, Source, parse
 from crossfade.space import MAX_DIM
 
 Rows: TypeAlias = NDArray[np.float16]
 
 ROW_BYTES_A_VALUE = 2
 _READ_AT_ONCE = 1 << 22
+_READ_AHEAD = 1 << 20
 
 
 class FileExtent(NamedTuple):
@@ -30,10 +31,9 @@ class FileExtent(NamedTuple):
 
 
 class NewRows(NamedTuple):
-    """What `refresh` found: `keys` (n,) uint64, `text_hashes` (n, 16) uint8, and the row of the first."""
+    """What `refresh` found: `keys` (n,) uint64, and the row of the first."""
 
     keys: Keys
-    text_hashes: TextHashes
     first_row: int
 
 
@@ -107,7 +107,7 @@ class VectorFile:
 
     Example:
         file = VectorFile.map(folder, "0a1b2c3d", dim=384, fingerprint=space.fingerprint)
-        keys, text_hashes, first_row = file.refresh(extent)
+        keys, first_row = file.refresh(extent)
     """
 
     def __init__(self, pair: FilePair) -> None:
@@ -138,7 +138,7 @@ class VectorFile:
             extent: As published in the catalog, at least the last one.
 
         Returns:
-            The new rows' keys and text hashes, in row order; arrays of length 0 where there is nothing new.
+            The new rows' keys in row order; none where there is nothing new.
 
         Raises:
             InvalidInput: The extent is smaller than the last one.
@@ -149,8 +149,11 @@ class VectorFile:
         if extent.rows < known.rows or extent.block_bytes < known.block_bytes:
             raise InvalidInput(f"{self._pair.blocks}: the extent can't shrink from {known} to {extent}; reopen")
         self._pair.require_sizes(extent)
-        new = list(self._blocks(known, extent))
-        rows = known.rows + sum(len(block.keys) for block in new)
+        keys, rows = np.empty(extent.rows - known.rows, dtype=np.uint64), known.rows
+        for block in self._blocks(known, extent):
+            rows += len(block.keys)
+            if rows <= extent.rows:
+                keys[block.first_row - known.rows : rows - known.rows] = block.keys
         if rows != extent.rows:
             raise DamagedFile(
                 f"{self._pair.blocks} describes {rows} rows where {extent.rows} are committed; re-embed the "
@@ -159,9 +162,7 @@ class VectorFile:
         if rows > known.rows:
             self._rows = _map_rows(self._pair, rows)
         self._extent = extent
-        keys = [np.empty(0, dtype=np.uint64), *(block.keys for block in new)]
-        hashes = [np.empty((0, HASH_BYTES), dtype=np.uint8), *(block.text_hashes for block in new)]
-        return NewRows(np.concatenate(keys), np.concatenate(hashes), known.rows)
+        return NewRows(keys, known.rows)
 
     def rows(self) -> Rows:
         """The visible rows, read-only float16 `(n, dim)`, mapped; `(0, dim)` where there are none."""
@@ -201,10 +202,13 @@ class VectorFile:
     def _blocks(self, known: FileExtent, extent: FileExtent) -> Iterator[Block]:
         size = extent.block_bytes - known.block_bytes
         if size == 0:
-            return iter(())
-        with files.reading(self._pair.blocks) as descriptor:
-            journal = files.read_at(descriptor, size, known.block_bytes)
-        return parse(self._pair.source, journal, known.rows, known.block_bytes)
+            return
+        with (
+            files.reading(self._pair.blocks) as descriptor,
+            open(descriptor, "rb", _READ_AHEAD, closefd=False) as journal,
+        ):
+            journal.seek(known.block_bytes)
+            yield from parse(self._pair.source, journal, size, known.rows, known.block_bytes)
 
 
 def verify_block(pair: FilePair, descriptor: int, block: Block) -> None:

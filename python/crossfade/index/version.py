@@ -172,8 +172,7 @@ class VersionIndex:
         return keys, scores
 
     def _left(self, dead: Mask | None, allowed: Mask | None) -> Keys:
-        every = [self._locations.keys(RowRange(number, 0, len(rows))) for number, rows in self._rows.items()]
-        return _these(np.concatenate(every), dead, allowed)
+        return _these(self._locations.known(), dead, allowed)
 
     def _search(
         self,

@@ -29,6 +29,7 @@ from .layout import Layout
 from .snapshot import Snapshot, grown
 
 HANDLES = len(os.sched_getaffinity(0))
+_KEYS_AT_ONCE = 65_536
 
 
 class Origin(NamedTuple):
@@ -185,10 +186,14 @@ class _VersionReader:
             self._check(row, file)
             self._files[row.number] = file
         elif extent == file.extent:
+            self._locations.settle(row.number, row.sealed_rows)
             return
         else:
             new = file.refresh(extent)
-        self._locations.add(row.number, new.keys, new.first_row)
+        for start in range(0, len(new.keys), _KEYS_AT_ONCE):
+            keys = new.keys[start : start + _KEYS_AT_ONCE]
+            self._locations.add(row.number, keys, new.first_row + start)
+            self._locations.settle(row.number, row.sealed_rows)
 
     def _check(self, row: files.FileRow, file: VectorFile) -> None:
         path = self._folder / f"{row.id}.rows"
