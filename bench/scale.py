@@ -2,9 +2,10 @@
 
     python -m bench.scale [--sizes 10000,100000,1000000] [--json FILE] [--folder FOLDER]
 
-Vectors are synthetic (clusters, 384 dims, kept as float16) and come ready-made. Of every size a collection is built
-and measured with one version, and again in the middle of a migration, half of whose documents have new vectors. Every
-figure comes from a fresh process; the cache of files is warm, and a writer was killed just before an opening.
+Vectors are synthetic (384 dims, kept as float16) and come ready-made. Every size is measured with one version, and
+again with two of them at the end of a migration, before its cutover, when both are whole. Every figure comes from a
+fresh process; the cache of files is warm, and a writer was killed just before an opening. Collections are built in a
+temporary folder, or in the one given, where they stay and are used the next time: a million takes most of an hour.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import shutil
 import signal
 import statistics
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ import numpy as np
 import crossfade as cf
 from bench import machine
 from bench.encoding_memory import anonymous
+from crossfade.store import sealing
 
 DIM = 384
-CLUSTERS = 4_096
+LATENT = 24
 BATCH = 10_000
 PAIRS = 1_000
 OPENINGS, ASKED, READERS = 5, 200, (1, 8)
@@ -42,7 +43,7 @@ FITTED = ("open_seconds", "status_ms", "search_p50_ms", "anonymous_bytes")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="10000,100000,1000000", help="documents, comma-separated")
-    parser.add_argument("--folder", type=Path, help="where collections are built; a temporary folder if you don't say")
+    parser.add_argument("--folder", type=Path, help="where collections are built and stay")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", choices=sorted(CHILDREN), help=argparse.SUPPRESS)
     parser.add_argument("collection", nargs="?", type=Path, help=argparse.SUPPRESS)
@@ -50,56 +51,82 @@ def main() -> None:
     if options.child:
         CHILDREN[options.child](options.collection)
         return
-    report = measure([int(float(size)) for size in options.sizes.split(",")], options.folder)
+    with contextlib.ExitStack() as stack:
+        folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        report = measure([int(float(size)) for size in options.sizes.split(",")], folder)
     text = json.dumps(report, indent=1) + "\n"
     sys.stdout.write(text)
     if options.json:
         options.json.write_text(text)
 
 
-def measure(sizes: list[int], folder: Path | None) -> dict[str, Any]:
+def measure(sizes: list[int], folder: Path) -> dict[str, Any]:
+    empty = folder / "empty.cf"
+    if not empty.exists():
+        with cf.Collection.create(empty, encoder(0)) as docs:
+            docs.upsert(documents(0, 10))
     report: dict[str, Any] = {
         "machine": machine.facts(("numpy", "usearch", "apsw")),
         "dim": DIM,
+        "floor_bytes": ask("reader", empty)["anonymous"],
         "sizes": [],
     }
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        empty = Path(scratch, "empty.cf")
-        with cf.Collection.create(empty, encoder(0)) as docs:
-            docs.upsert(documents(0, 10))
-        floor = ask("reader", empty)["anonymous"]
-        for size in sizes:
-            report["sizes"].append(measure_size(Path(scratch, f"{size}.cf"), size, floor))
-            sys.stderr.write(json.dumps(report["sizes"][-1]) + "\n")
-    report["growth"] = {
-        state: {cost: exponent(report["sizes"], state, cost) for cost in FITTED} for state in ("one version", "fading")
-    }
+    for size in sizes:
+        row: dict[str, Any] = {"documents": size}
+        for state, build in STATES.items():
+            path, seconds = built(folder, size, state, build)
+            row[state] = {"load_seconds": seconds, **costs(path, size, report["floor_bytes"])}
+            on_disk = sum(it.stat().st_size for it in path.rglob("*") if it.is_file())
+            row[state]["disk_bytes_per_document"] = round(on_disk / size)
+        report["sizes"].append(row)
+        sys.stderr.write(json.dumps(row) + "\n")
+    report["growth"] = {state: {cost: exponent(report["sizes"], state, cost) for cost in FITTED} for state in STATES}
     return report
 
 
-def measure_size(path: Path, size: int, floor: int) -> dict[str, Any]:
-    result: dict[str, Any] = {"documents": size}
-    began = time.perf_counter()
+def built(folder: Path, size: int, state: str, build: Callable[[Path, int], None]) -> tuple[Path, float]:
+    """A collection of that size, and how long it took to load; an earlier run may have left it."""
+    path, told = folder / f"{size} {state}.cf", folder / f"{size} {state}.json"
+    if not told.exists():
+        shutil.rmtree(path, ignore_errors=True)
+        began = time.perf_counter()
+        build(path, size)
+        told.write_text(json.dumps(round(time.perf_counter() - began, 1)))
+    return path, json.loads(told.read_text())
+
+
+def with_one_version(path: Path, size: int) -> None:
     with cf.Collection.create(path, encoder(0)) as docs:
         load(docs, encoder(0), size)
-    result["load_seconds"] = round(time.perf_counter() - began, 1)
-    result["one version"] = costs(path, size, floor)
-    began = time.perf_counter()
+
+
+def with_two_versions(path: Path, size: int) -> None:
+    one, _ = built(path.parent, size, *next(iter(STATES.items())))
+    shutil.copytree(one, path)
     with cf.Collection.open(path, encoder(0)) as docs:
         docs.migrate(encoder(1)).fit(sample=min(PAIRS, size // 10))
-        load(docs, encoder(1), size // 2)
-    result["fill_seconds"] = round(time.perf_counter() - began, 1)
-    result["fading"] = costs(path, size, floor)
-    result["disk_bytes_per_document"] = round(sum(it.stat().st_size for it in path.rglob("*") if it.is_file()) / size)
-    shutil.rmtree(path)
-    return result
+        load(docs, encoder(1), size)
+
+
+STATES = {"one version": with_one_version, "two versions": with_two_versions}
 
 
 def load(docs: cf.Collection, model: cf.Encoder, count: int) -> None:
-    """Writes that many documents with ready-made vectors, or new vectors for those that are there."""
+    """Writes that many documents with ready-made vectors, or new vectors for those that are there.
+
+    Rows are sealed later than usual, so that few are built into segments twice.
+    """
+    usual, sealing.TAIL_ROWS = sealing.TAIL_ROWS, max(sealing.TAIL_ROWS, count // 3)
     for start in range(0, count, BATCH):
         batch = documents(start, min(start + BATCH, count))
         docs.upsert(batch, vectors=model.encode([it.text for it in batch]), space=model.space)
+        sys.stderr.write(f"{start + len(batch)} of {count}\r")
+    builder = docs._store._sealer._thread
+    if builder:
+        builder.join()
+    sealing.TAIL_ROWS = usual
+    docs._store.seal()
 
 
 def costs(path: Path, size: int, floor: int) -> dict[str, Any]:
@@ -214,15 +241,24 @@ def documents(start: int, stop: int) -> list[cf.Document]:
 
 
 def encoder(seed: int) -> cf.Encoder:
-    """Text "document N" → one of 4,096 centres and a bit of another, the same for every process."""
-    centres = np.random.default_rng(seed).standard_normal((CLUSTERS, DIM), dtype=np.float32)
+    """Text "document N" → a point of a space of 24 dims, laid into 384: as hard to search as real texts are."""
+    axes = np.random.default_rng(seed).standard_normal((LATENT, DIM), dtype=np.float32)
 
     def rows(texts: list[str]) -> np.ndarray[Any, Any]:
-        numbers = np.array([int(text.split()[1]) for text in texts], dtype=np.int64)
-        mixed = centres[numbers % CLUSTERS] + 0.7 * centres[numbers // CLUSTERS * 7919 % CLUSTERS]
-        return np.asarray(mixed / math.sqrt(DIM))
+        numbers = np.array([int(text.split()[1]) for text in texts], dtype=np.uint64)
+        cells = numbers[:, None] * np.uint64(LATENT) + np.arange(LATENT, dtype=np.uint64)
+        radius = np.sqrt(-2.0 * np.log(uniform(2 * cells)))
+        return np.asarray((radius * np.cos(2.0 * np.pi * uniform(2 * cells + 1))).astype(np.float32) @ axes)
 
     return cf.Encoder.wrap(rows, cf.Space(model=f"synthetic {seed}", dim=DIM))
+
+
+def uniform(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same number in (0, 1) for a number at all times (Steele, Lea and Flood 2014, SplitMix64)."""
+    z = numbers * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53 + 2.0**-54
 
 
 if __name__ == "__main__":
