@@ -81,6 +81,14 @@ def is_first(docs: cf.Collection, *numbers: int) -> None:
     assert [hits.ids for hits in found] == [[f"d{number}"] for number in numbers]
 
 
+def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Waits for something that another thread or process does."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.01)
+
+
 def settle(docs: cf.Collection) -> None:
     """Waits until no tail is long enough to be sealed."""
     deadline = time.monotonic() + 30

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import crossfade as cf
+from crossfade.catalog import versions
 from crossfade.errors import (
     CollectionClosed,
     CollectionExists,
@@ -23,7 +24,7 @@ from crossfade.errors import (
 )
 from crossfade.store import sealing
 from crossfade.store.snapshot import Snapshot
-from support import OLD, content_of, documents, filled, is_first, settle, text_of, wrapped
+from support import OLD, content_of, documents, filled, is_first, settle, text_of, wait_until, wrapped
 
 
 def test_create_makes_an_empty_collection(folder: Path, old: cf.Encoder) -> None:
@@ -459,6 +460,31 @@ def test_sealing_changes_no_result(folder: Path, old: cf.Encoder, monkeypatch: p
         ]
         assert sum(shared) >= 0.99 * 10 * len(queries)
         is_first(docs, *range(0, 1_000, 97))
+
+
+def test_a_builder_that_fails_rests(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no segment can be built, rows are scanned, the history says why, and not every write tries again."""
+
+    def failures() -> list[int]:
+        with docs._store.reading() as connection:
+            return [detail["times"] for _, event, detail in versions.history(connection) if event == "sealing failed"]
+
+    monkeypatch.setattr(sealing, "LONGEST_REST_SECONDS", 1.0)
+    with filled(folder, old, 50) as docs:
+        lock = folder / "versions" / "0001" / "seal.lock"
+        lock.mkdir()
+        monkeypatch.setattr(sealing, "TAIL_ROWS", 100)
+        for start in range(50, 300, 50):
+            docs.upsert(documents(50, start=start))
+        wait_until(lambda: bool(failures()))
+        assert failures() == [1]
+        assert not segments_of(folder)
+        is_first(docs, 3, 290)
+        lock.rmdir()
+        wait_until(lambda: time.monotonic() > docs._store._sealer._rest_until)
+        docs.upsert(documents(1, start=300))
+        wait_until(lambda: bool(segments_of(folder)))
+        assert failures() == [1]
 
 
 def test_segments_are_merged(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

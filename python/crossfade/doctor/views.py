@@ -12,6 +12,7 @@ from crossfade.index import SegmentPool, segment_path
 from crossfade.search.fade import Fade
 from crossfade.space import Space
 from crossfade.store import Store
+from crossfade.store.sealing import BACKPRESSURE, TAIL_ROWS
 
 from .facts import Case, info_of
 from .finding import REPAIR, Finding
@@ -47,6 +48,24 @@ def check_segments(case: Case) -> Iterator[Finding]:
             case.meter.advance(segment.size)
         what = f"version {version.id}: {len(segments)} segments looked through"
         yield Finding(severity="ok", kind="segments", what=what, where=str(folder))
+        yield from _check_tail(case, version.id)
+
+
+def _check_tail(case: Case, version: int) -> Iterator[Finding]:
+    """Whether there are far more vectors than usual that no segment holds."""
+    tail = sum(file.rows - file.sealed_rows for file in case.facts.files_of(version))
+    if tail <= BACKPRESSURE * TAIL_ROWS:
+        return
+    with case.store.reading() as connection:
+        failed = [detail["error"] for _, event, detail in versions.history(connection) if event == "sealing failed"]
+    yield Finding(
+        severity="problem",
+        kind="tail",
+        what=f"{tail:,} vectors are scanned, for no segment holds them" + (f": {failed[-1]}" if failed else ""),
+        where=str(case.store.layout.version(version)),
+        remedy="free space, then write a document: the builder tries again" if failed else "",
+        version=version,
+    )
 
 
 def check_bridges(case: Case) -> Iterator[Finding]:

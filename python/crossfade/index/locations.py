@@ -78,10 +78,11 @@ class Locations:
                 self._places = _grown(self._places, int(keys.max()) + 1)
             self._places[keys] = places + 1
             start, known = self._recent.get(file_no, (first_row, keys[:0]))
-            # A gap has no keys; what stands twice is known by the later one.
-            kept = np.full(first_row - start, NO_KEY, dtype=np.uint64)
+            settled = max(0, start - first_row)
+            # A gap has no keys; of what stands twice the later one counts.
+            kept = np.full(first_row + settled - start, NO_KEY, dtype=np.uint64)
             kept[: len(known)] = known[: len(kept)]
-            self._recent[file_no] = start, np.concatenate([kept, keys])
+            self._recent[file_no] = start, np.concatenate([kept, keys[settled:]])
 
     def settle(self, file_no: int, row: int) -> None:
         """Keep no keys by row for the rows before `row`: a segment holds them."""

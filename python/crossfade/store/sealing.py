@@ -25,6 +25,8 @@ MOST_SEGMENTS = 4  # every segment costs a search of its own
 BACKPRESSURE = 4  # a writer that is this many tails ahead waits
 # A reader may open a segment that was replaced a moment ago; after this long it has taken a newer snapshot.
 GRACE_SECONDS = 60.0
+# After a failure the builder rests twice as long each time, up to this: what a graph can't hold may stay so for good.
+LONGEST_REST_SECONDS = 300.0
 
 
 class Sealer:
@@ -36,11 +38,13 @@ class Sealer:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._failures = 0
+        self._rest_until = 0.0
 
     def consider(self) -> None:
         """Starts the builder where a tail has grown too long; waits for it where a writer is far ahead."""
         longest = max(self._tails().values(), default=0)
-        if longest <= TAIL_ROWS:
+        if longest <= TAIL_ROWS or time.monotonic() < self._rest_until:
             return
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
@@ -65,10 +69,16 @@ class Sealer:
                 self._thread.join()
 
     def _run_quietly(self) -> None:
-        # Closed or dropped meanwhile, or no space left: the rows go on being scanned, and the next commit tries again.
-        # A damaged file is for searches to report.
-        with contextlib.suppress(CollectionError):
+        try:
             self.run()
+        except CollectionError as error:
+            # No space left, or a damaged file: the rows go on being scanned, and a later commit tries again.
+            self._failures += 1
+            self._rest_until = time.monotonic() + min(LONGEST_REST_SECONDS, 2.0**self._failures)
+            with contextlib.suppress(CollectionError), self._database.writing() as connection:
+                versions.note(connection, "sealing failed", {"error": str(error), "times": self._failures})
+        else:
+            self._failures = 0
 
     def _tails(self) -> dict[int, int]:
         tails: dict[int, int] = {}
@@ -169,8 +179,11 @@ def _collect(
 
 def _remove_replaced(folder: Path, current: set[str]) -> None:
     """Removes what a killed builder left, and segments that were replaced a while ago."""
-    for path in folder.glob("*.segment.tmp"):
-        path.unlink(missing_ok=True)  # the builder's lock is held here, so nobody is writing it
-    for path in folder.glob("*.segment"):
-        if path.stem not in current and time.time() - path.stat().st_mtime > GRACE_SECONDS:
-            path.unlink(missing_ok=True)
+    try:
+        for path in folder.glob("*.segment.tmp"):
+            path.unlink(missing_ok=True)  # the builder's lock is held here, so nobody is writing it
+        for path in folder.glob("*.segment"):
+            if path.stem not in current and time.time() - path.stat().st_mtime > GRACE_SECONDS:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageFailed(f"{folder} could not be cleared of old segments: {error}; check permissions") from error
