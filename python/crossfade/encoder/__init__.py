@@ -12,13 +12,14 @@ if "usearch" in sys.modules and "onnxruntime" not in sys.modules:
         "put `import onnxruntime` before the first import of usearch"
     )
 
-from .cores import check_threads, usable_cores
+from .cores import BACKGROUND_NICENESS, check_threads, step_back, usable_cores
 from .encoder import Encoder
 from .models import ModelInfo, is_cached, list_models, pull, verify
 from .service import ServiceOptions
 from .spending import Spent
 
 __all__ = [
+    "BACKGROUND_NICENESS",
     "Encoder",
     "ModelInfo",
     "ServiceOptions",
@@ -27,6 +28,7 @@ __all__ = [
     "is_cached",
     "list_models",
     "pull",
+    "step_back",
     "usable_cores",
     "verify",
 ]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade.catalog import Database, documents, files, versions
+from crossfade.encoder import BACKGROUND_NICENESS, step_back
 from crossfade.errors import CollectionError, StorageFailed
 from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment
 
@@ -69,6 +70,7 @@ class Sealer:
                 self._thread.join()
 
     def _run_quietly(self) -> None:
+        step_back(BACKGROUND_NICENESS)
         try:
             self.run()
         except CollectionError as error:
