@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import shutil
 import signal
@@ -32,6 +33,8 @@ from bench import machine
 from bench.encoding_memory import anonymous
 from bench.synthetic import documents, encoder
 from crossfade.catalog import files
+from crossfade.encoder import usable_cores
+from crossfade.index import build_segment
 from crossfade.store import sealing
 
 WIDE = 1_536
@@ -122,9 +125,10 @@ MOST_WIDE = 100_000
 def load(docs: cf.Collection, model: cf.Encoder, count: int) -> None:
     """Writes that many documents with ready-made vectors, or new vectors for those that are there.
 
-    Rows are sealed later than usual, so that few are built into segments twice.
+    Rows are sealed later than usual, so that few are built into segments twice, and with all cores.
     """
     usual, sealing.TAIL_ROWS = sealing.TAIL_ROWS, max(sealing.TAIL_ROWS, count // 3)
+    sealing.build_segment = functools.partial(build_segment, threads=usable_cores())
     for start in range(0, count, BATCH):
         batch = documents(start, min(start + BATCH, count))
         docs.upsert(batch, vectors=model.encode([it.text for it in batch]), space=model.space)
