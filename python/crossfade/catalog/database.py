@@ -23,6 +23,7 @@ from crossfade.errors import (
 )
 
 from .schema import APPLICATION_ID, FORMAT_VERSION, TABLES, TRIGGERS, UPGRADES
+from .values import WrongValue
 
 BUSY_TIMEOUT_MS = 30_000
 # 3.7.0 to 3.51.2 can corrupt a WAL database when one connection checkpoints while another commits
@@ -42,7 +43,7 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise DamagedFile(f"{path} is no intact SQLite file ({error}); restore it from a backup") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:  # SQLite's pages have no checksums
+    except (json.JSONDecodeError, UnicodeDecodeError, WrongValue) as error:  # SQLite's pages have no checksums
         raise DamagedFile(f"{path} holds a value that can't be read ({error}); restore it from a backup") from error
     except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
         raise StorageFailed(

@@ -14,8 +14,10 @@ from apsw import Connection
 from crossfade.document import Document
 
 from .database import MOST_PARAMETERS, marks
+from .values import checked, json_object
 
 _FIELDS = "id, text, title, meta, updated_at, priority"
+_KINDS = (str, str, str | None, str, float | None, float)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +153,8 @@ def _values(document: Document) -> tuple[Any, ...]:
 
 
 def _document(row: Sequence[Any]) -> Document:
-    identifier, text, title, meta, updated_at, priority = row
-    return Document(identifier, text, title=title, meta=json.loads(meta), updated_at=updated_at, priority=priority)
+    identifier, text, title, meta, updated_at, priority = checked(row, _KINDS)
+    return Document(identifier, text, title=title, meta=json_object(meta), updated_at=updated_at, priority=priority)
 
 
 def _add_facets(connection: Connection, key: int, meta: Mapping[str, Any]) -> None:

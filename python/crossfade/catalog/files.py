@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from apsw import Connection
 
+from .values import made
+
 
 @dataclasses.dataclass(frozen=True)
 class FileRow:
@@ -42,7 +44,7 @@ class Range:
 
 def all_files(connection: Connection) -> list[FileRow]:
     return [
-        FileRow(*row)
+        made(FileRow, row)
         for row in connection.execute(
             "SELECT number, id, version, rows, block_bytes, sealed_rows FROM file ORDER BY number"
         )
@@ -51,7 +53,7 @@ def all_files(connection: Connection) -> list[FileRow]:
 
 def all_segments(connection: Connection) -> list[SegmentRow]:
     return [
-        SegmentRow(*row)
+        made(SegmentRow, row)
         for row in connection.execute("SELECT name, version, rows, size, checksum FROM segment ORDER BY name")
     ]
 
@@ -71,7 +73,7 @@ def extend(connection: Connection, number: int, rows: int, block_bytes: int) -> 
 def ranges(connection: Connection, segments: Iterable[str]) -> list[Range]:
     """The rows that segments were built from."""
     return [
-        Range(*row)
+        made(Range, row)
         for segment in segments
         for row in connection.execute("SELECT file, start, stop FROM segment_range WHERE segment = ?", (segment,))
     ]

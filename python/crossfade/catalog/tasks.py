@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from apsw import Connection
 
 from .database import marks
+from .values import WrongValue, checked, made
 
 MOST_ATTEMPTS = 3
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds, at most, before the second attempt and before any
@@ -65,7 +66,9 @@ def lease(
     else:
         query = f"SELECT key, part FROM task WHERE version = ? AND {_DUE} AND key = ?"
         found = [row for key in keys[:count] for row in connection.execute(query, (*which, key))]
-    most = found[0][1] if found else None
+    most = checked(found[0], (int, int | None))[1] if found else None
+    if most is not None and most < 1:
+        raise WrongValue(f"tasks come in parts of at least one, not of {most}")
     taken = [key for key, part in found if part == most][:most]
     connection.executemany(
         "UPDATE task SET state = 'leased', lease = ?, lease_until = ? WHERE version = ? AND key = ?",
@@ -95,6 +98,12 @@ def leased(connection: Connection, version: int) -> set[int]:
     """The documents that anybody holds."""
     rows = connection.execute("SELECT key FROM task WHERE version = ? AND state = 'leased'", (version,))
     return {key for (key,) in rows}
+
+
+def is_open(connection: Connection, version: int) -> bool:
+    """Whether anything is waiting or being done."""
+    query = "SELECT 1 FROM task WHERE version = ? AND state IN ('waiting', 'leased') LIMIT 1"
+    return connection.execute(query, (version,)).fetchone() is not None
 
 
 def held(connection: Connection, version: int, owner: str, keys: Iterable[int]) -> set[int]:
@@ -175,7 +184,7 @@ def retry(connection: Connection, version: int) -> int:
 def failures(connection: Connection, versions: Sequence[int]) -> list[Failure]:
     """What was given up in these versions."""
     return [
-        Failure(*row)
+        made(Failure, row)
         for row in connection.execute(
             "SELECT document.id, attempts, coalesce(error, ''), version FROM task JOIN document USING (key) "
             f"WHERE version IN ({marks(len(versions))}) AND state = 'failed' ORDER BY version, document.id",

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apsw import Connection
 
 from crossfade.space import Space
+
+from .values import WrongValue, checked, json_object, made, one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,33 +91,42 @@ def add(connection: Connection, space: Space, encoder: str | None, engine: Mappi
 
 def read(connection: Connection) -> State:
     """The state of the collection. Dropped versions are left out."""
-    row = next(connection.execute("SELECT uuid, epoch, seq, live, documents FROM collection"))
+    row = connection.execute("SELECT uuid, epoch, seq, live, documents FROM collection").fetchone() or ()
+    uuid_, epoch, seq, live, documents = checked(row, (str, int, int, int, int))
     versions = {
-        fields[0]: Version(
-            fields[0], Space.from_dict(json.loads(fields[1])), fields[2], json.loads(fields[3]), *fields[4:]
-        )
-        for fields in connection.execute(
-            "SELECT id, space, encoder, engine, state, created_at, retained_until, pending, failed, cut "
-            "FROM version WHERE state != 'dropped' ORDER BY id"
+        version.id: version
+        for version in map(
+            _version,
+            connection.execute(
+                "SELECT id, space, encoder, engine, state, created_at, retained_until, pending, failed, cut "
+                "FROM version WHERE state != 'dropped' ORDER BY id"
+            ),
         )
     }
+    if live not in versions:
+        raise WrongValue(f"version {live} is said to be live, and there is none")
     latest = connection.execute(
         "SELECT id, source, target, state, started_at, bridge FROM migration "
         "WHERE state NOT IN ('abandoned', 'done') ORDER BY id DESC LIMIT 1"
     ).fetchone()
-    migration = MigrationRow(*latest) if latest else None
-    uuid_, epoch, seq, live, documents = row
+    migration = made(MigrationRow, latest) if latest else None
     return State(uuid_, epoch, seq, live, documents, versions, migration)
+
+
+def _version(row: Sequence[Any]) -> Version:
+    kinds = (int, str, str | None, str, str, float, float | None, int, int, int)
+    number, space, encoder, engine, *rest = checked(row, kinds)
+    return Version(number, Space.from_dict(json_object(space)), encoder, json_object(engine), *rest)
 
 
 def epoch(connection: Connection) -> int:
     """The collection's epoch: it differs whenever the versions or their roles have changed."""
-    return int(next(connection.execute("SELECT epoch FROM collection"))[0])
+    return one(connection, "SELECT epoch FROM collection", int)
 
 
 def seq(connection: Connection) -> int:
     """The number of the last commit that changed documents."""
-    return int(next(connection.execute("SELECT seq FROM collection"))[0])
+    return one(connection, "SELECT seq FROM collection", int)
 
 
 def advance_epoch(connection: Connection) -> None:
@@ -163,13 +174,10 @@ def start_migration(connection: Connection, source: int, target: int) -> int:
 
 def read_migration(connection: Connection, number: int) -> MigrationRow:
     """Any migration by its number, those that are over too."""
-    return MigrationRow(
-        *next(
-            connection.execute(
-                "SELECT id, source, target, state, started_at, bridge FROM migration WHERE id = ?", (number,)
-            )
-        )
+    rows = connection.execute(
+        "SELECT id, source, target, state, started_at, bridge FROM migration WHERE id = ?", (number,)
     )
+    return made(MigrationRow, next(rows))
 
 
 def set_migration_state(connection: Connection, migration: int, state: str) -> None:
@@ -187,7 +195,7 @@ def bridges(connection: Connection) -> list[MigrationRow]:
     rows = connection.execute(
         "SELECT id, source, target, state, started_at, bridge FROM migration WHERE bridge IS NOT NULL"
     )
-    return [MigrationRow(*row) for row in rows]
+    return [made(MigrationRow, row) for row in rows]
 
 
 def note(connection: Connection, event: str, detail: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from crossfade.catalog import documents, tasks, versions
 from crossfade.document import Document
 from crossfade.encoder import Encoder, usable_cores
 from crossfade.encoders import Encoders
-from crossfade.errors import EncodingFailed, InvalidInput, ModelError, NotReady
+from crossfade.errors import DamagedFile, EncodingFailed, InvalidInput, ModelError, NotReady
 from crossfade.store import Store
 
 from .stopping import Stop
@@ -76,6 +76,7 @@ class Filler:
             if missing <= 0 or version.pending == version.failed:
                 return
             if self._step(min(BATCH, missing)) == 0 and not self._stop.over:
+                self._require_tasks()
                 self._store.release_dead_leases(self._version)
                 self._stop.pause(self._seconds_to_wait())
 
@@ -101,6 +102,16 @@ class Filler:
         """How many documents have a vector in the version, and how many there are."""
         version, total = self._read()
         return total - version.pending, total
+
+    def _require_tasks(self) -> None:
+        """Waiting for tasks that don't exist would never end."""
+        with self._store.reading() as connection:
+            version = versions.read(connection).versions.get(self._version)
+            if version and version.pending > version.failed and not tasks.is_open(connection, self._version):
+                raise DamagedFile(
+                    f"the catalog of {self._store.root} counts {version.pending - version.failed} documents to embed "
+                    "and names none; crossfade doctor --repair counts again"
+                )
 
     def _seconds_to_wait(self) -> float:
         with self._store.reading() as connection:

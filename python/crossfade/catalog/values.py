@@ -1,0 +1,54 @@
+"""Values: what SQLite gives back, held to what was put in; its pages have no checksums, and its columns no types."""
+
+from __future__ import annotations
+
+import functools
+import json
+import types
+import typing
+from collections.abc import Hashable, Sequence
+from typing import Any, TypeVar
+
+from apsw import Connection
+
+Made = TypeVar("Made")
+Kind = type | types.UnionType
+
+
+class WrongValue(ValueError):
+    """A value of a kind that was never written; `database.translated` makes a DamagedFile of it."""
+
+
+def checked(row: Sequence[Any], kinds: Sequence[Kind]) -> Sequence[Any]:
+    """The row, if its values are of these kinds."""
+    if len(row) != len(kinds):
+        raise WrongValue(f"{len(row)} values stand where {len(kinds)} were written")
+    for value, kind in zip(row, kinds, strict=True):
+        if not isinstance(value, kind):
+            raise WrongValue(f"{value!r:.80} stands where a value of {kind} was written")
+    return row
+
+
+def made(kind: type[Made], row: Sequence[Any]) -> Made:
+    """A dataclass whose fields are a row's values, in order."""
+    return kind(*checked(row, fields_of(typing.cast(Hashable, kind))))
+
+
+def one(connection: Connection, query: str, kind: type[Made]) -> Made:
+    """The only value of the only row."""
+    value: Made = checked(connection.execute(query).fetchone() or (), (kind,))[0]
+    return value
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """What a column of JSON holds."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise WrongValue(f"{text!r:.80} stands where a JSON object was written")
+    return value
+
+
+@functools.cache
+def fields_of(kind: Hashable) -> tuple[Kind, ...]:
+    """The kinds of a dataclass' fields."""
+    return tuple(typing.get_type_hints(kind).values())
