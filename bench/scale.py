@@ -3,16 +3,18 @@
     python -m bench.scale [--sizes 10000,100000,1000000] [--json FILE] [--folder FOLDER]
 
 Vectors are synthetic (384 dims, kept as float16) and come ready-made. Every size is measured with one version, and
-again with two of them at the end of a migration, before its cutover, when both are whole; up to 100,000 documents also
-with one version of 1,536 dims. Every figure comes from a
-fresh process; the cache of files is warm, and a writer was killed just before an opening. Collections are built in a
-temporary folder, or in the one given, where they stay and are used the next time: a million takes most of an hour.
+again with two of them at the end of a migration, before its cutover, when both are whole: the second model differs from
+the first by its name only, so that its segments are copies. Up to 100,000 documents there is also one version of 1,536
+dims. Every figure comes from a fresh process; the cache of files is warm, and a writer was killed just before an
+opening. Collections are built in a temporary folder, or in the one given, where they stay and are used the next time: a
+million takes half an hour.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import json
 import shutil
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,8 +37,8 @@ from bench.encoding_memory import anonymous
 from bench.synthetic import documents, encoder
 from crossfade.catalog import files
 from crossfade.encoder import usable_cores
-from crossfade.index import build_segment
-from crossfade.store import sealing
+from crossfade.index import build_segment, segment_path
+from crossfade.store import Store, sealing
 
 WIDE = 1_536
 BATCH = 10_000
@@ -107,9 +110,26 @@ def with_one_version(path: Path, size: int) -> None:
 def with_two_versions(path: Path, size: int) -> None:
     one, _ = built(path.parent, size, ONE, with_one_version)
     shutil.copytree(one, path)
+    usual, sealing.TAIL_ROWS = sealing.TAIL_ROWS, 2 * size
     with cf.Collection.open(path, encoder(0)) as docs:
         docs.migrate(encoder(1)).fit(sample=min(PAIRS, size // 10))
-        load(docs, encoder(1), size)
+        write(docs, encoder(1), size)
+        copy_segments(docs._store)
+    sealing.TAIL_ROWS = usual
+
+
+def copy_segments(store: Store) -> None:
+    """Gives the second version the segments of the first: keys are shared, and the two models differ by name only."""
+    with store.writing() as connection:
+        (file,) = [file for file in files.all_files(connection) if file.version == 2]
+        at = 0
+        for segment in files.all_segments(connection):
+            name = uuid.uuid4().hex[:8]
+            folders = store.layout.version(1), store.layout.version(2)
+            shutil.copy2(segment_path(folders[0], segment.name), segment_path(folders[1], name))
+            rows = [files.Range(file.number, at, min(at + segment.rows, file.rows))]
+            files.publish_segment(connection, dataclasses.replace(segment, name=name, version=2), rows, [])
+            at += segment.rows
 
 
 def with_wide_rows(path: Path, size: int) -> None:
@@ -123,21 +143,26 @@ MOST_WIDE = 100_000
 
 
 def load(docs: cf.Collection, model: cf.Encoder, count: int) -> None:
-    """Writes that many documents with ready-made vectors, or new vectors for those that are there.
+    """Writes that many documents, and seals them.
 
     Rows are sealed later than usual, so that few are built into segments twice, and with all cores.
     """
     usual, sealing.TAIL_ROWS = sealing.TAIL_ROWS, max(sealing.TAIL_ROWS, count // 3)
     sealing.build_segment = functools.partial(build_segment, threads=usable_cores())
-    for start in range(0, count, BATCH):
-        batch = documents(start, min(start + BATCH, count))
-        docs.upsert(batch, vectors=model.encode([it.text for it in batch]), space=model.space)
-        sys.stderr.write(f"{start + len(batch)} of {count}\r")
+    write(docs, model, count)
     builder = docs._store._sealer._thread
     if builder:
         builder.join()
     sealing.TAIL_ROWS = usual
     docs._store.seal()
+
+
+def write(docs: cf.Collection, model: cf.Encoder, count: int) -> None:
+    """Writes that many documents with ready-made vectors, or new vectors for those that are there."""
+    for start in range(0, count, BATCH):
+        batch = documents(start, min(start + BATCH, count))
+        docs.upsert(batch, vectors=model.encode([it.text for it in batch]), space=model.space)
+        sys.stderr.write(f"{start + len(batch)} of {count}\r")
 
 
 def costs(path: Path, size: int, floor: int) -> dict[str, Any]:
@@ -228,7 +253,7 @@ def read(path: Path) -> None:
         sys.stdin.readline()
 
 
-def write(path: Path) -> None:
+def edit(path: Path) -> None:
     """Child: edits one document again and again, until it is killed."""
     with cf.Collection.open(path, *models_of(path)) as docs:
         for number in range(sys.maxsize):
@@ -237,7 +262,7 @@ def write(path: Path) -> None:
                 say({"writing": number})
 
 
-CHILDREN = {"reader": read, "writer": write}
+CHILDREN = {"reader": read, "writer": edit}
 
 
 def timed(call: Any) -> float:

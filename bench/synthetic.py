@@ -15,9 +15,12 @@ def documents(start: int, stop: int) -> list[cf.Document]:
     return [cf.Document(f"document {number}", f"document {number}") for number in range(start, stop)]
 
 
-def encoder(seed: int, dim: int = 384) -> cf.Encoder:
-    """Text "document N" → a point of a space of 24 dims, laid into `dim`: as hard to search as real texts are."""
-    axes = np.random.default_rng(seed).standard_normal((LATENT, dim), dtype=np.float32)
+def encoder(number: int, dim: int = 384) -> cf.Encoder:
+    """Text "document N" → a point of a space of 24 dims, laid into `dim`: as hard to search as real texts are.
+
+    Models of different numbers give the same vectors, each in a Space of its own.
+    """
+    axes = np.random.default_rng(0).standard_normal((LATENT, dim), dtype=np.float32)
 
     def rows(texts: list[str]) -> np.ndarray[Any, Any]:
         numbers = np.array([int(text.split()[1]) for text in texts], dtype=np.uint64)
@@ -25,7 +28,7 @@ def encoder(seed: int, dim: int = 384) -> cf.Encoder:
         radius = np.sqrt(-2.0 * np.log(uniform(2 * cells)))
         return np.asarray((radius * np.cos(2.0 * np.pi * uniform(2 * cells + 1))).astype(np.float32) @ axes)
 
-    return cf.Encoder.wrap(rows, cf.Space(model=f"synthetic {seed}", dim=dim))
+    return cf.Encoder.wrap(rows, cf.Space(model=f"synthetic {number}", dim=dim))
 
 
 def uniform(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
