@@ -600,7 +600,7 @@ def test_a_search_that_another_one_overtakes_sees_the_write(
         docs.upsert(documents(1, start=50))
         newest = docs._store.database.data_version
 
-        def overtaken() -> int:
+        def overtaken() -> tuple[int, int]:
             monkeypatch.undo()
             other = threading.Thread(target=docs._store.snapshot)
             other.start()

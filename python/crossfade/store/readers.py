@@ -46,8 +46,8 @@ class Readers:
         self._layout = layout
         self._database = database
         self._lock = threading.Lock()
-        # One value, so that it is read and replaced whole: a snapshot and the catalog's number it was taken at.
-        self._latest: tuple[int, Snapshot] | None = None
+        # One value, so that it is read and replaced whole: a snapshot and the catalog's numbers it was taken at.
+        self._latest: tuple[tuple[int, int], Snapshot] | None = None
         self._versions: dict[int, _VersionReader] = {}
 
     def snapshot(self) -> Snapshot:

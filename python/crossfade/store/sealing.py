@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from crossfade._forks import only_here
 from crossfade.catalog import Database, documents, files, versions
 from crossfade.errors import CollectionError, StorageFailed
-from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment
+from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment, try_lock
 
 from .layout import Layout
 
@@ -131,13 +132,12 @@ def only_builder(folder: Path) -> Iterator[bool]:
     except OSError as error:
         raise StorageFailed(f"{folder / 'seal.lock'} could not be opened: {error}; check permissions") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        alone = False
-    else:
-        alone = True
-    try:
-        yield alone
+        with only_here(lock):
+            alone = try_lock(lock)
+            try:
+                yield alone
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)  # of a copy too, in a child forked in the next moment
     finally:
         os.close(lock)
 
