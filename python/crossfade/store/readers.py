@@ -118,7 +118,7 @@ class Readers:
 
     def _version(self, number: int, space: Space) -> _VersionReader:
         if number not in self._versions:
-            verified = _Verified(self._database)
+            verified = CatalogVerified(self._database)
             self._versions[number] = _VersionReader(self._layout.version(number), space, verified)
         return self._versions[number]
 
@@ -136,7 +136,7 @@ class Readers:
 class _VersionReader:
     """What was read of one version so far."""
 
-    def __init__(self, folder: Path, space: Space, verified: _Verified) -> None:
+    def __init__(self, folder: Path, space: Space, verified: CatalogVerified) -> None:
         self._folder = folder
         self._space = space
         self._verified = verified
@@ -218,7 +218,7 @@ class _VersionReader:
         return True
 
 
-class _Verified:
+class CatalogVerified:
     """Remembers in the catalog which files were compared with their checksums."""
 
     def __init__(self, database: Database) -> None:

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from crossfade._forks import only_here
 from crossfade.catalog import Database, documents, files, versions
 from crossfade.errors import CollectionError, StorageFailed
-from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment, try_lock
+from crossfade.index import FileExtent, SegmentInfo, SegmentPool, VectorFile, build_segment, try_lock
 
 from .layout import Layout
+from .readers import CatalogVerified
 
 TAIL_ROWS = 8_192  # scanned exactly in about a millisecond at 384 dims
 MOST_SEGMENTS = 4  # every segment costs a search of its own
@@ -114,6 +115,8 @@ class Sealer:
             info = build_segment(folder, name, keys, rows, cancelled=lambda: self._closing)
             if info is None:
                 return
+            # Here it holds nobody up: else the first search of every reader would compare the checksum.
+            SegmentPool(folder, info, space.dim, handles=1, verified=CatalogVerified(self._database)).close()
         with self._database.writing() as connection:
             if version in versions.read(connection).versions:
                 segment = files.SegmentRow(name, version, info.rows, info.size, info.checksum) if info else None
