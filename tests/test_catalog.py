@@ -447,6 +447,7 @@ def test_a_child_forked_in_a_transaction_uses_no_catalog(catalog: Database) -> N
         for use in (catalog.data_version, lambda: Database(catalog.path)):
             with pytest.raises(CollectionClosed, match=r"forked in a transaction.*spawn"):
                 use()
+        catalog.close()
         return True
 
     with catalog.writing() as connection:

@@ -148,6 +148,8 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection; using the database afterwards raises CollectionClosed."""
+        if GATE.is_bypassed:
+            self._closed = True
         if not self._closed:
             with GATE, self._write_lock, self._watch_lock:
                 self._closed = True
@@ -191,14 +193,12 @@ class Database:
             )
         if not self.path.is_file():
             raise NotACollection(f"{self.path.parent} holds no collection ({self.path.name} is missing)")
-        connection = self._connect()
-        application, found = connection.pragma("application_id"), connection.pragma("user_version")
-        if application == APPLICATION_ID and found < FORMAT_VERSION and not self.read_only:
-            connection.execute("BEGIN IMMEDIATE")  # another process may be at it
-            with contextlib.closing(connection):
+        with contextlib.closing(self._connect()) as connection:
+            application, found = connection.pragma("application_id"), connection.pragma("user_version")
+            if application == APPLICATION_ID and found < FORMAT_VERSION and not self.read_only:
+                connection.execute("BEGIN IMMEDIATE")  # another process may be at it
                 found = _upgrade(connection, connection.pragma("user_version"))
                 connection.execute("COMMIT")
-        connection.close()
         if application != APPLICATION_ID:
             raise NotACollection(f"{self.path} is no catalog of crossfade")
         if found > FORMAT_VERSION:

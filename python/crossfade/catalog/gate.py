@@ -40,7 +40,7 @@ class Gate:
         Raises:
             CollectionClosed: This process inherits connections.
         """
-        if os.getpid() != self._process:
+        if self.is_bypassed:
             raise CollectionClosed(
                 "this process inherits connections of SQLite, whose locks stayed with its parent: it was forked in a "
                 "transaction, or not by os.fork; open collections in processes that are started anew (spawn)"
@@ -59,6 +59,11 @@ class Gate:
                 del self._inside[me]
                 if self._shut:
                     self._changed.notify_all()
+
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether this process was forked while connections were open: it must neither use nor close them."""
+        return os.getpid() != self._process
 
     def watch(self, connected: Connected) -> None:
         """Disconnects it before every fork, for as long as it lives."""
