@@ -81,11 +81,15 @@ def build(folder: Path, count: int) -> None:
     sealing.TAIL_ROWS = TAIL_ROWS
     with cf.Collection.create(folder, encoder(1)) as docs:
         docs.upsert([cf.Document(f"d{number}", text_of(number)) for number in range(count)])
+        docs.migrate(encoder(2)).run()
+        builder = docs._store._sealer._thread
+        if builder:
+            builder.join()
         docs._store.seal()
-        fade = docs.migrate(encoder(2))
-        fade.run()
-        docs._store.seal()
-        answers = {}
+    answers = {}
+    with cf.Collection.open(folder, encoder(1), encoder(2)) as docs:
+        fade = docs.migration
+        assert fade is not None
         for version, switch in ((2, fade.cutover), (1, docs.rollback)):
             switch()
             answers[version] = [answer(docs.search(query, k=K)) for query in QUERIES]
