@@ -8,18 +8,21 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import random
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import crossfade as cf
-from crossfade.errors import CrossfadeError
 from crossfade.store import sealing
 from support import NEW, OLD, documents, text_of, wrapped
 
 BATCH = 20
 TAIL_ROWS = 100
+CHILDREN = 100_000  # number of the first document that a forked child writes
 
 
 def say(*words: object) -> None:
@@ -154,44 +157,68 @@ def serve(folder: str) -> None:
             say(json.dumps(answer | {"segments": len(live._segments)}))
 
 
-def fork(folder: str) -> None:
-    """Forks with a collection open; the child says what each call on it raises, then opens it and writes."""
+def fork(folder: str, count: str) -> None:
+    """Forks at any moments while threads search, write and fill; every child uses what was opened before."""
     docs = cf.Collection.open(folder, wrapped(*OLD))
-    docs.upsert(documents(5))
-    docs.search(text_of(1))
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
-        calls: dict[str, Callable[[], object]] = {
-            "search": lambda: docs.search("text"),
-            "upsert": lambda: docs.upsert(documents(1, start=50)),
-            "delete": lambda: docs.delete("d1"),
-            "len": lambda: len(docs),
-            "migrate": lambda: docs.migrate(wrapped(*NEW)),
-            "prune": docs.prune,
-            "close": docs.close,
-            "open": lambda: write_one(folder),
-        }
-        for name, call in calls.items():
-            try:
-                call()
-                say(name, "returned")
-            except CrossfadeError as error:
-                say(name, type(error).__name__, error)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    say("child", os.waitstatus_to_exitcode(status))
-    docs.upsert(documents(5, start=200))
-    say("parent", *docs.search([text_of(3), text_of(100), text_of(203)], k=1)[1].ids, len(docs))
+    docs.upsert(documents(BATCH))
+    fade = docs.migrate(wrapped(*NEW))
+    fade.run()  # whatever it imports: Python itself can't be forked while a thread imports
+    written, over, pauses = [BATCH], threading.Event(), random.Random(7)
+
+    def write_on() -> None:
+        while not over.is_set():
+            docs.upsert(documents(BATCH, start=written[0]))
+            written[0] += BATCH
+
+    def search_on() -> None:
+        while not over.is_set():
+            docs.search(text_of(1))
+
+    def fill_on() -> None:
+        while not over.is_set():
+            fade.run()
+
+    threads = [threading.Thread(target=work) for work in (write_on, search_on, fill_on)]
+    for thread in threads:
+        thread.start()
+    children = []
+    for number in range(int(count)):
+        time.sleep(pauses.uniform(0.0, 0.02))
+        sure = written[0]
+        children.append(os.fork())
+        if children[-1] == 0:
+            signal.alarm(30)
+            os._exit(0 if use_inherited(docs, fade, sure, number) else 1)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    over.set()
+    for thread in threads:
+        thread.join()
+    say("children", *codes)
+    say("written", written[0])
     docs.close()
 
 
-def write_one(folder: str) -> None:
-    with cf.Collection.open(folder, wrapped(*OLD)) as docs:
-        docs.upsert(documents(1, start=100))
+def build(folder: str) -> None:
+    """Builds a segment without end, in a process that has forked a child; the child lives until it is told to end."""
+    with sealing.only_builder(Path(folder)) as alone:
+        if os.fork() == 0:
+            sys.stdin.readline()
+            os._exit(0)
+        say("ready", alone)
+        signal.pause()
+
+
+def use_inherited(docs: cf.Collection, fade: cf.Migration, sure: int, number: int) -> bool:
+    """Whether a forked child finds what its parent has written, and can search, write and fill."""
+    found = [f"d{last}" in docs.search(text_of(last), k=5).ids for last in range(sure - 1, 0, -BATCH)]
+    docs.upsert(documents(1, start=CHILDREN + number))
+    done = fade.run(until=0.1).share >= 0.1
+    found.append(f"d{CHILDREN + number}" in docs.search(text_of(CHILDREN + number), k=5).ids)
+    docs.close()
+    return done and all(found)
 
 
 if __name__ == "__main__":
     sealing.TAIL_ROWS = TAIL_ROWS
-    programs = (fill, die, fail, call, operate, turn, create, write, serve, fork)
+    programs = (fill, die, fail, call, operate, turn, create, write, serve, fork, build)
     {program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:])

@@ -462,6 +462,19 @@ def test_sealing_changes_no_result(folder: Path, old: cf.Encoder, monkeypatch: p
         is_first(docs, *range(0, 1_000, 97))
 
 
+def test_a_builder_compares_checksums_for_the_readers(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new segment's checksum is compared before it is published, so that no search has to wait for it."""
+    with sealed(folder, old, 300, monkeypatch) as docs:
+        settle(docs)
+        with docs._store.reading() as connection:
+            compared = [identity for (identity,) in connection.execute("SELECT identity FROM verified")]
+        current = docs._store.snapshot().live._segments
+        assert current
+        assert all(any(it.startswith(f"{segment.info.name}.segment:") for it in compared) for segment in current)
+
+
 def test_a_builder_that_fails_rests(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no segment can be built, rows are scanned, the history says why, and not every write tries again."""
 
@@ -600,7 +613,7 @@ def test_a_search_that_another_one_overtakes_sees_the_write(
         docs.upsert(documents(1, start=50))
         newest = docs._store.database.data_version
 
-        def overtaken() -> int:
+        def overtaken() -> tuple[int, int]:
             monkeypatch.undo()
             other = threading.Thread(target=docs._store.snapshot)
             other.start()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -174,6 +176,16 @@ def test_queries_are_answered_while_documents_are_encoded(l3: Encoder) -> None:
     worker.join()
     assert answered < finished[0]
     np.testing.assert_allclose(rows, alone[:3], atol=1e-5)
+
+
+def test_a_forked_child_ends() -> None:
+    """A child that was forked from a process with the engines ends by itself; nothing in them reports to anybody."""
+    program = (
+        "import os, sys, crossfade.encoder\nchild = os.fork()\nsys.exit(0 if child == 0 else os.waitpid(child, 0)[1])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, timeout=60)
+    assert done.returncode == 0
 
 
 def test_a_forked_child_can_encode(l3: Encoder) -> None:

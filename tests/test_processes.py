@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any
 import pytest
 
 import crossfade as cf
+from crash_child import CHILDREN
+from crossfade import _forks
 from crossfade.store import sealing
 from support import (
     Child,
     documents,
     everything,
     filled,
+    holds_in_a_child,
+    require_intact,
     require_true_vectors,
     settle,
     text_of,
@@ -144,17 +149,49 @@ def test_two_filling_processes(folder: Path, old: cf.Encoder, new: cf.Encoder, c
     assert require_true_vectors(folder, 2, new) == 1_500
 
 
-def test_a_forked_child(folder: Path, old: cf.Encoder) -> None:
-    """A child that inherits an open collection gets CollectionClosed, not a hang; it can open its own and write."""
+def test_forked_children(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children forked while threads search, write, fill and seal use the collection and the migration they inherit."""
     cf.Collection.create(folder, old).close()
-    lines = Child("fork", folder).rest()
-    said = dict(line.split(" ", 1) for line in lines)
-    assert said.pop("child") == "0"
-    assert said.pop("parent") == "d100 11", "the parent goes on, and sees what the child wrote"
-    assert (said.pop("close"), said.pop("open")) == ("returned", "returned")
-    assert set(said) == {"search", "upsert", "delete", "len", "migrate", "prune"}
-    assert all(what.startswith("CollectionClosed") and "Collection.open in the child" in what for what in said.values())
-    assert require_true_vectors(folder, 1, old) == 11
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # it can't be forked while threads of its own multiply
+    said = dict(line.split(" ", 1) for line in Child("fork", folder, 12).rest())
+    assert said["children"] == " ".join(12 * ["0"])
+    numbers = [*range(int(said["written"])), *range(CHILDREN, CHILDREN + 12)]
+    assert everything(folder) == {f"d{number}": text_of(number) for number in numbers}
+    assert require_true_vectors(folder, 1, old) == len(numbers)
+    require_intact(folder)
+
+
+def test_a_lost_thread_holds_no_lock_in_a_forked_child() -> None:
+    """A lock that another thread holds while the process forks is free in the child, and still held in the parent."""
+    lock, over = _forks.lock(), threading.Event()
+    held = threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            over.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    assert holds_in_a_child(lambda: lock.acquire(timeout=10))
+    assert lock.locked()
+    over.set()
+    thread.join()
+
+
+def test_a_forked_child_does_not_go_on_as_builder(tmp_path: Path) -> None:
+    """Where a builder of segments dies, another may build, although a child that was forked meanwhile lives on."""
+    child = Child("build", tmp_path)
+    assert child.line() == "ready True"
+    with sealing.only_builder(tmp_path) as alone:
+        assert not alone
+    child.process.kill()
+    child.process.wait()
+    with sealing.only_builder(tmp_path) as alone:
+        assert alone
+    child.tell("end")
+    child.rest()
 
 
 def test_a_stopped_filler_does_not_hold_up_the_others(

@@ -30,6 +30,8 @@ BATCH = 256  # documents a commit, from a generator
 class Collection:
     """Documents that can be searched, in a folder; made by `create` or `open`. Thread-safe.
 
+    Children that are forked while it is open can use it, too.
+
     Example:
         old = cf.Encoder.load("minilm-l3")
         with cf.Collection.create("kb.cf", old) as docs:

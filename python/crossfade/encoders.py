@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping
 from typing import Any
 
+from crossfade._forks import lock
 from crossfade.catalog import versions
 from crossfade.encoder import Encoder
 from crossfade.errors import EncoderMissing, EngineUnavailable, InvalidInput, ModelError, SpaceMismatch
@@ -29,7 +29,7 @@ class Encoders:
 
     def __init__(self, *encoders: Encoder) -> None:
         self._by_space = {encoder.space.fingerprint: encoder for encoder in map(checked_encoder, encoders)}
-        self._lock = threading.Lock()
+        self._lock = lock()
 
     def add(self, encoder: Encoder) -> None:
         """Makes an encoder the one of its Space; it takes the place of one that was handed in earlier."""

@@ -14,7 +14,7 @@
     │   ├── NotACollection            the folder holds no collection
     │   ├── CollectionExists          the folder is taken
     │   ├── NewerFormat               written by a newer crossfade
-    │   ├── CollectionClosed          used after close(), or in a forked child
+    │   ├── CollectionClosed          used after close(), or in a child forked in a transaction
     │   ├── CollectionBusy            another process held the catalog for too long
     │   ├── ReadOnlyCollection        opened with read_only=True
     │   ├── EncoderMissing            a version's encoder was not handed in
@@ -90,7 +90,7 @@ class NewerFormat(CollectionError):
 
 
 class CollectionClosed(CollectionError):
-    """The collection was closed, or was opened by another process before a fork."""
+    """The collection was closed, or this process inherits a connection to one that was in use when it was forked."""
 
 
 class CollectionBusy(CollectionError):

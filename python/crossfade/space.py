@@ -89,15 +89,10 @@ class Space:
             if not isinstance(getattr(self, field), str | None):
                 raise InvalidInput(f"{field} must be a hash as a string, or None, got {getattr(self, field)!r}")
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """32 hexadecimal digits; equal for two Spaces exactly if their vectors may be compared."""
-        identity = dataclasses.asdict(self)
-        if self.weights is not None:
-            for label in _LABELS:
-                del identity[label]
-        canonical = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+        return _fingerprint(self)
 
     def require(self, other: Space, what: str) -> None:
         """Raise SpaceMismatch unless `other` is this Space; `what` names the offered vectors."""
@@ -125,3 +120,13 @@ class Space:
     def __repr__(self) -> str:
         label = self.model + (f"@{self.version}" if self.version else "")
         return f"Space({label!r}, {self.dim}, {self.metric}, {self.fingerprint[:8]}…)"
+
+
+@functools.lru_cache  # not cached_property: Python 3.11's has a lock, which a forked child may inherit taken
+def _fingerprint(space: Space) -> str:
+    identity = dataclasses.asdict(space)
+    if space.weights is not None:
+        for label in _LABELS:
+            del identity[label]
+    canonical = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()

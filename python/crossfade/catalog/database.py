@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from crossfade.errors import (
     StorageFailed,
 )
 
+from .gate import GATE
 from .schema import APPLICATION_ID, FORMAT_VERSION, TABLES, TRIGGERS, UPGRADES
 from .values import WrongValue
 
@@ -57,25 +57,24 @@ def translated(path: Path) -> Iterator[None]:
 
 
 class Database:
-    """One SQLite file: a writing connection behind a lock, and a pool of reading ones."""
+    """One SQLite file: a writing connection behind a lock, and a pool of reading ones, made when they are needed."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
-        self._pid = os.getpid()
         self._closed = False
-        self._write_lock = threading.RLock()
-        self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
-        self._watch_lock = threading.Lock()
-        with translated(path):
+        self._writer: apsw.Connection | None = None
+        self._watcher: apsw.Connection | None = None
+        self._watchers = 0
+        self.start_anew()
+        with GATE, translated(path):
             self._check_format()
-            self._writer = self._connect()
-            self._watcher = self._connect()
+        GATE.watch(self)
 
     @classmethod
     def create(cls, path: Path) -> Database:
         """Makes the file with all its tables, empty."""
-        with translated(path):
+        with GATE, translated(path):
             connection = apsw.Connection(str(path))
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -91,7 +90,7 @@ class Database:
     def reading(self) -> Iterator[apsw.Connection]:
         """A connection inside one read transaction: every statement sees the same state."""
         self._check_open()
-        with translated(self.path):
+        with GATE, translated(self.path):
             try:
                 connection = self._readers.get_nowait()
             except queue.Empty:
@@ -110,23 +109,28 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
         """A connection inside one write transaction: committed at the end, rolled back on any exception."""
-        self._check_open()
-        with self._write_lock, translated(self.path):
+        with GATE, self._write_lock, translated(self.path):
             self._check_open()
+            if self._writer is None:
+                self._writer = self._connect()
+            connection = self._writer
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                yield self._writer
-                self._writer.execute("COMMIT")
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
 
-    def data_version(self) -> int:
-        """A number that differs from the last one seen when any connection or process has committed since."""
-        self._check_open()
-        with self._watch_lock, translated(self.path):
-            return int(self._watcher.pragma("data_version"))
+    def data_version(self) -> tuple[int, int]:
+        """Numbers that differ from the last ones seen when any connection or process has committed since."""
+        with GATE, self._watch_lock, translated(self.path):
+            self._check_open()
+            if self._watcher is None:
+                self._watcher = self._connect()
+                self._watchers += 1  # SQLite's number says nothing across connections
+            return self._watchers, int(self._watcher.pragma("data_version"))
 
     def copy(self, destination: Path) -> None:
         """Copies what is committed at one moment into a new file, while others go on reading and writing.
@@ -145,24 +149,32 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection; using the database afterwards raises CollectionClosed."""
-        if self._closed or os.getpid() != self._pid:  # SQLite connections must not be closed across a fork
+        if GATE.is_bypassed:
             self._closed = True
-            return
-        with self._write_lock, self._watch_lock:
-            self._closed = True
-            self._writer.close()
-            self._watcher.close()
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    self._readers.get_nowait().close()
+        if not self._closed:
+            with GATE, self._write_lock, self._watch_lock:
+                self._closed = True
+                self.disconnect()
+
+    def disconnect(self) -> None:
+        """Closes the connections that nobody is using; new ones are made when they are needed."""
+        idle = [connection for connection in (self._writer, self._watcher) if connection is not None]
+        self._writer = self._watcher = None
+        with contextlib.suppress(queue.Empty):
+            while True:
+                idle.append(self._readers.get_nowait())
+        for connection in idle:
+            connection.close()
+
+    def start_anew(self) -> None:
+        """Makes locks that nobody holds; for a forked child too, which inherits no connection."""
+        self._write_lock = threading.RLock()
+        self._watch_lock = threading.Lock()
+        self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
 
     def _check_open(self) -> None:
         if self._closed:
             raise CollectionClosed("the collection is closed; open it again with Collection.open")
-        if os.getpid() != self._pid:
-            raise CollectionClosed(
-                "the collection was opened before this process was forked; call Collection.open in the child"
-            )
 
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
@@ -182,14 +194,12 @@ class Database:
             )
         if not self.path.is_file():
             raise NotACollection(f"{self.path.parent} holds no collection ({self.path.name} is missing)")
-        connection = self._connect()
-        application, found = connection.pragma("application_id"), connection.pragma("user_version")
-        if application == APPLICATION_ID and found < FORMAT_VERSION and not self.read_only:
-            connection.execute("BEGIN IMMEDIATE")  # another process may be at it
-            with contextlib.closing(connection):
+        with contextlib.closing(self._connect()) as connection:
+            application, found = connection.pragma("application_id"), connection.pragma("user_version")
+            if application == APPLICATION_ID and found < FORMAT_VERSION and not self.read_only:
+                connection.execute("BEGIN IMMEDIATE")  # another process may be at it
                 found = _upgrade(connection, connection.pragma("user_version"))
                 connection.execute("COMMIT")
-        connection.close()
         if application != APPLICATION_ID:
             raise NotACollection(f"{self.path} is no catalog of crossfade")
         if found > FORMAT_VERSION:

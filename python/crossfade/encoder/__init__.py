@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+# From 1.29 on onnxruntime reports to its maker unless it is told not to. It does so in a thread, which a forked child
+# lacks and would wait for at its end.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # usearch 2.26 carries a C++ library of its own whose unique symbols onnxruntime would take for its own: loading it
 # second is a segmentation fault. The other order is safe.

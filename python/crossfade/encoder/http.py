@@ -15,6 +15,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from crossfade._forks import lock
 from crossfade.errors import EncodingFailed, InvalidInput
 
 from .answers import told
@@ -61,7 +62,7 @@ class Client:
         self._timeout = timeout
         self._pools: dict[int, httpx2.Client] = {}
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._key()
 
     def post(self, texts: list[str], stop: threading.Event) -> bytes:

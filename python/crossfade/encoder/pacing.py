@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from crossfade._forks import lock
 from crossfade.errors import EncodingFailed
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Pace:
         if per_minute is not None:
             import pyrate_limiter
 
-            self._lock = threading.Lock()
+            self._lock = lock()
             self._item = pyrate_limiter.RateItem
             self._unit = -(-per_minute // MOST_UNITS)
             rate = per_minute // self._unit

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
-import weakref
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import numpy as np
 
+from crossfade._forks import call_in_child, lock
 from crossfade.errors import EncodingFailed
 
 from .batching import Ids, batches, padded
@@ -47,8 +45,8 @@ class Runtime:
         self._max_tokens = max_tokens
         self._streams = threads if engine.streams else 1
         self._sessions: dict[int, Session] = {}
-        self._loading = threading.Lock()
-        _RUNTIMES.add(self)
+        self._loading = lock()
+        call_in_child(self._forget_sessions)
 
     def session(self, streams: int) -> Session:
         """The session for so many runs at a time.
@@ -119,16 +117,6 @@ class Runtime:
         """In a forked child: the threads of its parent's sessions are gone, and waiting for them would never end."""
         _LOST.append(self._sessions)
         self._sessions = {}
-        self._loading = threading.Lock()
 
 
-_RUNTIMES: weakref.WeakSet[Runtime] = weakref.WeakSet()
 _LOST: list[Any] = []  # never freed: freeing a session joins its threads
-
-
-def _after_fork() -> None:
-    for runtime in list(_RUNTIMES):
-        runtime._forget_sessions()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 from collections.abc import Iterator
 
+from crossfade._forks import lock
 from crossfade.errors import SpendLimitReached
 
 
@@ -36,7 +36,7 @@ class Spending:
     def __init__(self, price: float | None = None, limit: float | None = None) -> None:
         self._price = price
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._requests = 0
         self._tokens = 0
         self._reserved = 0

@@ -5,7 +5,7 @@
 import crossfade.encoder  # noqa: F401
 from crossfade.index.blocks import NO_KEY, Block
 from crossfade.index.copies import copy_segment, copy_vectors, rewrite
-from crossfade.index.files import new_id
+from crossfade.index.files import new_id, try_lock
 from crossfade.index.locations import Locations, RowRange
 from crossfade.index.pool import SegmentPool, Verified
 from crossfade.index.scan import Scan, scan
@@ -38,4 +38,5 @@ __all__ = [
     "scan",
     "segment_path",
     "temporary_path",
+    "try_lock",
 ]

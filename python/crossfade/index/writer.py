@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -13,6 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfade._forks import call_in_child
 from crossfade.errors import CollectionClosed, InvalidInput, StorageFailed
 from crossfade.index import blocks, files
 from crossfade.index.vectors import FileExtent, FilePair
@@ -40,7 +40,8 @@ class VectorWriter:
         self._extent = extent
         self._closed = False
         self._failed = False
-        _open_writers.add(self)
+        # A lock lives as long as any process holds its descriptor, so a child that outlives its parent would keep it.
+        call_in_child(self.close)
 
     @classmethod
     def create(cls, folder: str | Path, dim: int, fingerprint: str) -> Self:
@@ -234,15 +235,3 @@ def _require_block(
         )
     if not math.isfinite(embedded_at):
         raise InvalidInput(f"embedded_at must be seconds since 1970, got {embedded_at!r}")
-
-
-# A lock lives as long as any process holds its descriptor, so a child that outlives its parent would keep it.
-_open_writers: weakref.WeakSet[VectorWriter] = weakref.WeakSet()
-
-
-def _close_in_child() -> None:
-    for writer in list(_open_writers):
-        writer.close()
-
-
-os.register_at_fork(after_in_child=_close_in_child)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade import kernels
+from crossfade._forks import lock
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, SpaceMismatch
 from crossfade.space import Space
@@ -30,7 +30,7 @@ class Searcher:
     def __init__(self, store: Store, encoders: Encoders) -> None:
         self._store = store
         self._encoders = encoders
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._fade: tuple[Path, Fade | None] | None = None
 
     def by_texts(self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None) -> list[Hits]:

@@ -46,8 +46,8 @@ class Readers:
         self._layout = layout
         self._database = database
         self._lock = threading.Lock()
-        # One value, so that it is read and replaced whole: a snapshot and the catalog's number it was taken at.
-        self._latest: tuple[int, Snapshot] | None = None
+        # One value, so that it is read and replaced whole: a snapshot and the catalog's numbers it was taken at.
+        self._latest: tuple[tuple[int, int], Snapshot] | None = None
         self._versions: dict[int, _VersionReader] = {}
 
     def snapshot(self) -> Snapshot:
@@ -118,7 +118,7 @@ class Readers:
 
     def _version(self, number: int, space: Space) -> _VersionReader:
         if number not in self._versions:
-            verified = _Verified(self._database)
+            verified = CatalogVerified(self._database)
             self._versions[number] = _VersionReader(self._layout.version(number), space, verified)
         return self._versions[number]
 
@@ -136,7 +136,7 @@ class Readers:
 class _VersionReader:
     """What was read of one version so far."""
 
-    def __init__(self, folder: Path, space: Space, verified: _Verified) -> None:
+    def __init__(self, folder: Path, space: Space, verified: CatalogVerified) -> None:
         self._folder = folder
         self._space = space
         self._verified = verified
@@ -218,7 +218,7 @@ class _VersionReader:
         return True
 
 
-class _Verified:
+class CatalogVerified:
     """Remembers in the catalog which files were compared with their checksums."""
 
     def __init__(self, database: Database) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from crossfade._forks import only_here
 from crossfade.catalog import Database, documents, files, versions
 from crossfade.encoder import BACKGROUND_NICENESS, step_back
 from crossfade.errors import CollectionError, StorageFailed
-from crossfade.index import FileExtent, SegmentInfo, VectorFile, build_segment
+from crossfade.index import FileExtent, SegmentInfo, SegmentPool, VectorFile, build_segment, try_lock
 
 from .layout import Layout
+from .readers import CatalogVerified
 
 TAIL_ROWS = 8_192  # scanned exactly in about a millisecond at 384 dims
 MOST_SEGMENTS = 4  # every segment costs a search of its own
@@ -115,6 +117,8 @@ class Sealer:
             info = build_segment(folder, name, keys, rows, cancelled=lambda: self._closing)
             if info is None:
                 return
+            # Here it holds nobody up: else the first search of every reader would compare the checksum.
+            SegmentPool(folder, info, space.dim, handles=1, verified=CatalogVerified(self._database)).close()
         with self._database.writing() as connection:
             if version in versions.read(connection).versions:
                 segment = files.SegmentRow(name, version, info.rows, info.size, info.checksum) if info else None
@@ -133,13 +137,12 @@ def only_builder(folder: Path) -> Iterator[bool]:
     except OSError as error:
         raise StorageFailed(f"{folder / 'seal.lock'} could not be opened: {error}; check permissions") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        alone = False
-    else:
-        alone = True
-    try:
-        yield alone
+        with only_here(lock):
+            alone = try_lock(lock)
+            try:
+                yield alone
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)  # of a copy too, in a child forked in the next moment
     finally:
         os.close(lock)
 

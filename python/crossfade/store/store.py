@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tomli_w
 
+from crossfade._forks import call_in_child
 from crossfade.catalog import Connection, Database, documents, tasks, texts, versions
 from crossfade.errors import CollectionExists, CrossfadeError, NotACollection, ReadOnlyCollection, StorageFailed
 from crossfade.index import is_owned
@@ -62,12 +63,8 @@ class Store:
         self.read_only = read_only
         self.layout = Layout(root)
         self.database = Database(self.layout.catalog, read_only=read_only)
-        self.hits = HitCounter()
-        # Tells this store's leases from those of a killed one whose vector file it took over.
-        self._token = uuid.uuid4().hex[:8]
-        self._writers = Writers(self.layout)
-        self._readers = Readers(self.layout, self.database)
-        self._sealer = Sealer(self.layout, self.database)
+        self._start_anew()
+        call_in_child(self._start_anew)
 
     @classmethod
     def create(cls, root: Path, space: Space, encoder: str | None, engine: Mapping[str, Any]) -> Store:
@@ -235,6 +232,15 @@ class Store:
         self.database.close()  # waits for a write under way, which still needs its files
         self._writers.close()
         self._readers.close()
+
+    def _start_anew(self) -> None:
+        """What belongs to one process; a forked child has files, leases, threads and counts of its own."""
+        self.hits = HitCounter()
+        # Tells this store's leases from those of a killed one whose vector file it took over.
+        self._token = uuid.uuid4().hex[:8]
+        self._writers = Writers(self.layout)
+        self._readers = Readers(self.layout, self.database)
+        self._sealer = Sealer(self.layout, self.database)
 
     def _is_alive(self, version: int, owner: str) -> bool:
         file, token, _ = owner.split(":")

@@ -1,0 +1,78 @@
+"""close() while everything else is under way in other threads."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import crossfade as cf
+from crossfade.errors import CollectionClosed, MigrationError, SpaceMismatch
+from crossfade.store import sealing
+from support import documents, filled, require_intact, require_true_vectors, text_of
+
+THREADS = 16
+Call = Callable[[int], object]
+
+
+def calls(docs: cf.Collection, fade: cf.Migration, old: cf.Encoder, folder: Path) -> list[Call]:
+    """Every way to use a collection, given a number that is never the same."""
+    vector = old.encode([text_of(3)])[0]
+    return [
+        lambda number: docs.search(text_of(number % 300)),
+        lambda number: docs.search([text_of(1), text_of(2)], k=20, filter={"parity": number % 2}),
+        lambda number: docs.search(vector=vector, space=old.space),
+        lambda number: docs.upsert(documents(20, start=1_000 + number)),
+        lambda number: docs.upsert(document for document in documents(2, start=number % 300)),
+        lambda number: docs.delete([f"d{number % 300}", f"d{1_000 + number}"]),
+        lambda number: (docs.get("d1"), len(docs), "d2" in docs, docs.space),
+        lambda number: (docs.status(), docs.failures(), docs.vectors("d3"), docs.migration),
+        lambda number: docs.backup(folder.with_name(f"backup{number}")),
+        lambda number: fade.run(cores=1),
+        lambda number: (fade.status(), fade.failures(), fade.retry()),
+        lambda number: (fade.cutover(force="a test"), docs.rollback(force="a test")),
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.3])
+def test_closing_while_all_is_under_way(
+    folder: Path, old: cf.Encoder, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """16 threads use a collection in every way until it is closed: each ends with CollectionClosed, all is intact."""
+    monkeypatch.setattr(sealing, "TAIL_ROWS", 100)
+    docs = filled(folder, old, 300)
+    fade = docs.migrate(new)
+    numbers, everyone = itertools.count(), threading.Barrier(THREADS + 1)
+    ends: list[BaseException] = []
+
+    def use(call: Call) -> None:
+        everyone.wait()
+        while True:
+            try:
+                call(next(numbers))
+            except (MigrationError, SpaceMismatch):
+                continue  # another thread has taken a step of the migration
+            except BaseException as error:
+                ends.append(error)
+                return
+
+    ways = itertools.islice(itertools.cycle(calls(docs, fade, old, folder)), THREADS)
+    threads = [threading.Thread(target=use, args=(way,), daemon=True) for way in ways]
+    for thread in threads:
+        thread.start()
+    everyone.wait()
+    threading.Event().wait(seconds)
+    docs.close()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert [error for error in ends if not isinstance(error, CollectionClosed)] == []
+    assert len(ends) == THREADS
+    require_intact(folder)
+    with cf.Collection.open(folder, old, new) as again:
+        again.migration.run()
+    for version, encoder in ((1, old), (2, new)):
+        require_true_vectors(folder, version, encoder)
