@@ -125,7 +125,7 @@ def test_arguments_are_checked(l3: Encoder) -> None:
     """A single text and an unknown kind are refused."""
     with pytest.raises(InvalidInput, match="put it in a list"):
         l3.encode("text")
-    with pytest.raises(InvalidInput, match='"document" or "query", got \'passage\''):
+    with pytest.raises(InvalidInput, match="one of document, query, got 'passage'"):
         l3.encode(["text"], "passage")  # type: ignore[arg-type]
 
 

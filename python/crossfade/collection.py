@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy.typing as npt
 
 from crossfade import migration as migrations
+from crossfade._values import checked_folder, shown
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
 from crossfade.document import Document, check_id
@@ -21,7 +22,7 @@ from crossfade.migration import Migration
 from crossfade.search import Hits, Searcher
 from crossfade.space import Space, checked_space
 from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
-from crossfade.store import Store, checked_folder
+from crossfade.store import Store
 from crossfade.upsert import Upserted, check_vectors, upsert
 
 BATCH = 256  # documents a commit, from a generator
@@ -122,7 +123,7 @@ class Collection:
             ready = None if vectors is None else check_vectors(vectors, space, len(batch))
             return upsert(self._store, self._encoders, batch, ready, progress)
         if not isinstance(batch, Iterable):
-            raise InvalidInput(f"upsert takes documents, got {batch!r:.80}")
+            raise InvalidInput(f"upsert takes documents, got {shown(batch)}")
         if vectors is not None:
             raise InvalidInput("vectors= needs the documents as a list, to match them row by row")
         return self._upsert_stream(batch, progress)
@@ -134,7 +135,7 @@ class Collection:
             How many there were.
         """
         if not isinstance(ids, Iterable):
-            raise InvalidInput(f"delete takes an id or several, got {ids!r}")
+            raise InvalidInput(f"delete takes an id or several, got {shown(ids)}")
         wanted = [ids] if isinstance(ids, str) else list(ids)
         return self._store.delete([check_id(identifier) for identifier in wanted])
 
@@ -201,7 +202,7 @@ class Collection:
         if isinstance(query, str):
             return self._searcher.by_texts([query], k, filter)[0]
         if not isinstance(query, Iterable) or isinstance(query, (Mapping, Set)):
-            raise InvalidInput(f"search takes a text or a list of texts, got {query!r:.80}")
+            raise InvalidInput(f"search takes a text or a list of texts, got {shown(query)}")
         return self._searcher.by_texts(list(query), k, filter)
 
     def migrate(self, encoder: Encoder) -> Migration:

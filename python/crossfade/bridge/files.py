@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ import safetensors.numpy
 from blake3 import blake3
 from safetensors import SafetensorError
 
+from crossfade._values import parse_json
 from crossfade.errors import DamagedFile, InvalidInput, NewerFormat, StorageFailed
 
 FORMAT = 1
@@ -40,7 +42,7 @@ def write(folder: Path, name: str, arrays: Arrays, facts: Mapping[str, Any]) -> 
     """
     payload = safetensors.numpy.save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
     digest = blake3(payload).hexdigest()
-    data = f"{name}-{digest[:16]}.safetensors"
+    data = _data_name(name, digest)
     record = {"format_version": FORMAT, "file": data, "bytes": len(payload), "blake3": digest, **facts}
     record["record_blake3"] = _digest(record)
     try:
@@ -69,7 +71,7 @@ def read(folder: Path, name: str) -> tuple[Arrays, dict[str, Any]]:
     path = folder / f"{name}.json"
     remedy = "fit and save it again"
     try:
-        record = json.loads(path.read_bytes())
+        record = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise InvalidInput(f"{folder} holds no {name}.json; check the path, or {remedy}") from error
     except ValueError as error:
@@ -78,22 +80,31 @@ def read(folder: Path, name: str) -> tuple[Arrays, dict[str, Any]]:
         raise StorageFailed(f"could not read {path}: {error}") from error
     if not isinstance(record, dict) or record.pop("record_blake3", None) != _digest(record):
         raise DamagedFile(f"{path} differs from its checksum; {remedy}")
-    if record["format_version"] > FORMAT:
+    if record.get("format_version", FORMAT) > FORMAT:
         raise NewerFormat(f"{path} has format {record['format_version']}, but {FORMAT} is known; upgrade crossfade")
+    digest, size = record.get("blake3"), record.get("bytes")
+    if not re.fullmatch("[0-9a-f]{64}", str(digest)) or record.get("file") != _data_name(name, str(digest)):
+        raise DamagedFile(f"{path} names no file of its own; {remedy}")
     data = folder / record["file"]
     try:
+        if data.is_symlink() or data.stat().st_size != size:
+            raise DamagedFile(f"{data} is not the file of {size} bytes that was written; {remedy}")
         payload = data.read_bytes()
     except FileNotFoundError as error:
         raise DamagedFile(f"{data} is missing; {remedy}") from error
     except OSError as error:
         raise StorageFailed(f"could not read {data}: {error}") from error
-    if len(payload) != record["bytes"] or blake3(payload).hexdigest() != record["blake3"]:
+    if blake3(payload).hexdigest() != digest:
         raise DamagedFile(f"{data} differs from its checksum; {remedy}")
     try:
         arrays = safetensors.numpy.load(payload)
     except SafetensorError as error:
         raise DamagedFile(f"{data} can't be parsed; {remedy}") from error
     return arrays, record
+
+
+def _data_name(name: str, digest: str) -> str:
+    return f"{name}-{digest[:16]}.safetensors"
 
 
 def _digest(record: Mapping[str, Any]) -> str:
