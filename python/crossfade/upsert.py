@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -241,7 +240,7 @@ def _hand_in(
     keys = [known[batch[position].id].key for position in positions]
     with store.writing() as connection:
         lease = store.new_lease(connection, version)
-        tasks.claim(connection, version.id, lease, time.time(), keys)
+        tasks.claim(connection, version.id, lease, keys)
         hashes = [batch[position].text_hash for position in positions]
         store.fill(connection, version, lease, keys, hashes, ready.rows[positions])
     store.seal_when_due()
