@@ -102,7 +102,7 @@ def test_a_huge_text_is_quick(l3: Encoder) -> None:
         ("", "text 1 is empty"),
         (" \t\n", "text 1 is empty"),
         ("\x00\x01", "text 1 has no tokens"),
-        ("lone \ud800 surrogate", "text 1 is no valid Unicode.*character 5"),
+        ("lone \ud800 surrogate", "text 1 must be valid Unicode.*character 5"),
         (None, "text 1 must be a string, got NoneType"),
         (b"bytes", "text 1 must be a string, got bytes"),
         (1.5, "text 1 must be a string, got float"),

@@ -37,7 +37,8 @@ def check_text(text: object, name: str) -> None:
     if not isinstance(text, str):
         raise InvalidInput(f"{name} must be a string, got {type(text).__name__}")
     try:
-        text.encode()
+        if not text.isascii():  # which is known, while a copy of a large text takes time
+            text.encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(
             f"{name} must be valid Unicode, but has a lone surrogate at character {error.start}; "
@@ -99,7 +100,8 @@ def checked_folder(path: object, of: str = "a collection") -> Path:
         if "\0" in str(folder):
             raise ValueError("it holds NUL")
     except (TypeError, ValueError, OSError) as error:
-        raise InvalidInput(f"{shown(path)} can't be the path of {of}: {error}") from error
+        reason = (error.strerror or error) if isinstance(error, OSError) else error  # which would name the path again
+        raise InvalidInput(f"{shown(path)} can't be the path of {of}: {reason}") from error
     return folder
 
 

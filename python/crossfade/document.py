@@ -48,7 +48,7 @@ class Document:
         check_id(self.id)
         name = f"document {self.id!r}"
         check_text(self.text, f"the text of {name}")
-        if not self.text.strip():
+        if not self.text or self.text.isspace():
             raise InvalidInput(f"{name} needs a text to embed, but its text is empty; leave it out or delete it")
         if self.title is not None:
             check_text(self.title, f"the title of {name}")

@@ -228,16 +228,17 @@ class Bridge:
             NewerFormat: A newer crossfade wrote it.
         """
         arrays, facts = files.read(checked_folder(folder, "a Bridge"), _NAME)
-        quality = facts["quality"]
-        candidates = tuple(Candidate(**candidate) for candidate in quality.pop("candidates"))
-        return cls(
-            arrays["matrix"],
-            arrays["center"],
-            arrays["offset"],
-            Quality(candidates=candidates, **quality),
-            source=_space(facts["source"], folder),
-            target=_space(facts["target"], folder),
-        )
+        with files.complete(folder, _NAME):
+            quality = facts["quality"]
+            candidates = tuple(Candidate(**candidate) for candidate in quality.pop("candidates"))
+            return cls(
+                arrays["matrix"],
+                arrays["center"],
+                arrays["offset"],
+                Quality(candidates=candidates, **quality),
+                source=_space(facts["source"], folder),
+                target=_space(facts["target"], folder),
+            )
 
 
 def _measure(method: str, strength: float, seen: fitting.Moments, old: Float64, new: Float64) -> Candidate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 # usearch 2.26 carries a C++ library of its own whose unique symbols onnxruntime would take for its own: loading it
@@ -11,6 +12,10 @@ if "usearch" in sys.modules and "onnxruntime" not in sys.modules:
         "usearch was imported before onnxruntime, and loading onnxruntime now would crash this process; "
         "put `import onnxruntime` before the first import of usearch"
     )
+
+# From 1.29 on onnxruntime reports to its makers, and keeps a database in the user's home for that. The variable is read
+# once, when onnxruntime is loaded; whoever wants to report sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from .cores import check_threads, usable_cores
 from .encoder import Encoder

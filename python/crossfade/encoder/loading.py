@@ -9,7 +9,7 @@ from crossfade._values import checked_folder, shown
 from crossfade.errors import InvalidInput, ModelDamaged, ModelUnavailable, UnknownModel
 
 from .folder import ONNX, SAFETENSORS, Description, Model, build_model, read_folder
-from .hub import PREFIX, Reference
+from .hub import PREFIX, Reference, read_record
 from .manifest import manifest_names, read_manifest
 from .models import model_folder, pull, pull_manifest, read_file
 
@@ -56,7 +56,14 @@ def _load_hub(label: str) -> Model:
     folder = pull(label)
     description = read_folder(folder)
     space = dataclasses.replace(description.space, model=reference.repo, version=reference.revision)
-    return build_model(dataclasses.replace(description, space=space), lambda file: _read(folder / file))
+    files = {file.name: file for file in read_record(folder)}
+
+    def read(name: str) -> bytes:
+        if name not in files:
+            raise ModelDamaged(f"{folder / name} did not come with {label}; delete it")
+        return read_file(folder, files[name])
+
+    return build_model(dataclasses.replace(description, space=space), read)
 
 
 def _read(path: Path) -> bytes:

@@ -9,6 +9,7 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from crossfade._values import check_text
 from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged
 
 from .batching import Ids
@@ -42,17 +43,9 @@ def check_texts(texts: Sequence[str]) -> None:
     if not isinstance(texts, Sequence | np.ndarray):
         raise InvalidInput(f"expected a list of texts, got {type(texts).__name__}; make a list of it")
     for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidInput(f"text {index} must be a string, got {type(text).__name__}")
+        check_text(text, f"text {index}")
         if not text or text.isspace():
             raise InvalidInput(f"text {index} is empty; leave it out, it has no meaning to encode")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInput(
-                f"text {index} is no valid Unicode (lone surrogate at character {error.start}); decode its source "
-                "with errors='replace'"
-            ) from error
 
 
 class Tokenizer:
@@ -101,7 +94,7 @@ class Tokenizer:
         cut = np.zeros(len(texts), dtype=np.bool_)
         for start in range(0, len(texts), WINDOW):
             window = [self._shortened(text) for text in texts[start : start + WINDOW]]
-            cut[start : start + WINDOW] = [bool(rest) for _, rest in window]
+            cut[start : start + WINDOW] = [was_cut for _, was_cut in window]
             encodings = self._encode([prefix + text for text, _ in window])
             for index, encoding in enumerate(encodings, start):
                 ids.append(np.array(encoding.ids, dtype=np.int64))
@@ -112,12 +105,12 @@ class Tokenizer:
                     raise InvalidInput(f"text {name} has no tokens: nothing in it is known to the tokenizer")
         return Tokens(ids, cut)
 
-    def _shortened(self, text: str) -> tuple[str, str]:
-        """What the tokenizer gets of a text, and the rest."""
+    def _shortened(self, text: str) -> tuple[str, bool]:
+        """What the tokenizer gets of a text, and whether that is not all of it."""
         if len(text) <= self._max_characters:
-            return text, ""
+            return text, False
         text = text.strip()
-        return text[: self._max_characters], text[self._max_characters :]
+        return text[: self._max_characters], len(text) > self._max_characters
 
     def _encode(self, texts: list[str]) -> list[tokenizers.Encoding]:
         # A single text takes the way without the tokenizer's thread pool, which a long list may be keeping

@@ -39,7 +39,7 @@ class Searcher:
         """Hits for each text."""
         _check_k(k)
         for position, text in enumerate(texts):
-            if not isinstance(text, str) or not text.strip():
+            if not isinstance(text, str) or not text or text.isspace():
                 raise InvalidInput(f"query {position} must be a text to search for, got {shown(text)}")
         if not texts:
             return []
