@@ -20,6 +20,7 @@ CHARACTERS_PER_TOKEN = 8 * 4
 # Texts handed to the tokenizer at a time; bounds the memory of its results, which are far larger than the
 # ids.
 WINDOW = 512
+PART = 1 << 16  # characters of a text that may be copied at a time
 
 T = TypeVar("T")
 
@@ -109,8 +110,10 @@ class Tokenizer:
         """What the tokenizer gets of a text, and whether that is not all of it."""
         if len(text) <= self._max_characters:
             return text, False
-        text = text.strip()
-        return text[: self._max_characters], len(text) > self._max_characters
+        start = _past_white(text, 0)
+        end = start + self._max_characters
+        beginning, was_cut = text[start:end], _past_white(text, end) < len(text)
+        return beginning if was_cut else beginning.rstrip(), was_cut
 
     def _encode(self, texts: list[str]) -> list[tokenizers.Encoding]:
         # A single text takes the way without the tokenizer's thread pool, which a long list may be keeping
@@ -118,6 +121,13 @@ class Tokenizer:
         if len(texts) == 1:
             return [_guarded(lambda: self._inner.encode(texts[0]))]
         return list(_guarded(lambda: self._inner.encode_batch_fast(texts)))
+
+
+def _past_white(text: str, start: int) -> int:
+    """The place of the first character from `start` on that is no white space; the length of the text for none."""
+    while (part := text[start : start + PART]).isspace():
+        start += len(part)
+    return start + len(part) - len(part.lstrip())
 
 
 def _guarded(call: Callable[[], T]) -> T:
