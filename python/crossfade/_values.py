@@ -6,7 +6,7 @@ import json
 import operator
 import os
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,14 @@ def one_of(value: object, name: str, known: Sequence[str]) -> None:
     """Refuses what is none of some names."""
     if not isinstance(value, str) or value not in known:
         raise InvalidInput(f"{name} must be one of {', '.join(known)}, got {shown(value)}")
+
+
+def items_of(values: Any, wanted: str) -> Iterator[Any]:
+    """The items one after the other, or InvalidInput, which says what is wanted."""
+    try:
+        return iter(values)
+    except TypeError as error:
+        raise InvalidInput(f"{wanted}, got {shown(values)}") from error
 
 
 def count_of(value: Any, name: str, most: int) -> int:

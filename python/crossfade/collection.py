@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy.typing as npt
 
 from crossfade import migration as migrations
-from crossfade._values import checked_folder, shown
+from crossfade._values import checked_folder, items_of, shown
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
 from crossfade.document import Document, check_id
@@ -122,11 +122,10 @@ class Collection:
         if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
             ready = None if vectors is None else check_vectors(vectors, space, len(batch))
             return upsert(self._store, self._encoders, batch, ready, progress)
-        if not isinstance(batch, Iterable):
-            raise InvalidInput(f"upsert takes documents, got {shown(batch)}")
+        stream = items_of(batch, "upsert takes documents")
         if vectors is not None:
             raise InvalidInput("vectors= needs the documents as a list, to match them row by row")
-        return self._upsert_stream(batch, progress)
+        return self._upsert_stream(stream, progress)
 
     def delete(self, ids: str | Iterable[str]) -> int:
         """Deletes documents, in one atomic commit; unknown ids are passed over.
@@ -134,9 +133,7 @@ class Collection:
         Returns:
             How many there were.
         """
-        if not isinstance(ids, Iterable):
-            raise InvalidInput(f"delete takes an id or several, got {shown(ids)}")
-        wanted = [ids] if isinstance(ids, str) else list(ids)
+        wanted = [ids] if isinstance(ids, str) else items_of(ids, "delete takes an id or several")
         return self._store.delete([check_id(identifier) for identifier in wanted])
 
     def get(self, identifier: str) -> Document | None:
@@ -201,9 +198,10 @@ class Collection:
             raise InvalidInput("space= goes with vector=; a text is embedded by the collection's own encoder")
         if isinstance(query, str):
             return self._searcher.by_texts([query], k, filter)[0]
-        if not isinstance(query, Iterable) or isinstance(query, (Mapping, Set)):
-            raise InvalidInput(f"search takes a text or a list of texts, got {shown(query)}")
-        return self._searcher.by_texts(list(query), k, filter)
+        wanted = "search takes a text or a list of texts"
+        if isinstance(query, (Mapping, Set)):
+            raise InvalidInput(f"{wanted}, got {shown(query)}")
+        return self._searcher.by_texts(list(items_of(query, wanted)), k, filter)
 
     def migrate(self, encoder: Encoder) -> Migration:
         """Starts a migration to another encoder, or resumes the one on disk.
@@ -315,9 +313,8 @@ class Collection:
             return f"Collection({str(self.path)!r}, closed)"
         return f"Collection({status.path!r}, {status.documents} documents, {len(status.versions)} versions)"
 
-    def _upsert_stream(self, stream: Iterable[Document], progress: Callable[[int], None] | None) -> Upserted:
+    def _upsert_stream(self, stream: Iterator[Document], progress: Callable[[int], None] | None) -> Upserted:
         total, committed = Upserted(), 0
-        stream = iter(stream)
         while True:
             try:
                 batch = list(itertools.islice(stream, BATCH))

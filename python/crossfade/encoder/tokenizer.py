@@ -41,7 +41,7 @@ def check_texts(texts: Sequence[str]) -> None:
     """
     if isinstance(texts, str | bytes):
         raise InvalidInput("expected a list of texts, got a single one; put it in a list")
-    if not isinstance(texts, Sequence | np.ndarray):
+    if not isinstance(texts, Sequence | np.ndarray) or getattr(texts, "ndim", 1) == 0:
         raise InvalidInput(f"expected a list of texts, got {type(texts).__name__}; make a list of it")
     for index, text in enumerate(texts):
         check_text(text, f"text {index}")
