@@ -25,7 +25,7 @@ MUTATIONS ?= 10000
 faults: $(STAMP)
 	$(call need,strace,strace)
 	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS) --mutations $(MUTATIONS)
-	CROSSFADE_FAULTS=long $(BIN)/python -m pytest tests/test_stateful.py
+	CROSSFADE_FAULTS=long $(BIN)/python -m pytest tests/test_stateful.py tests/test_api_fuzz.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from crossfade.errors import (
     UnknownModel,
 )
 from support import NEW, OLD, THIRD, content_of, documents, filled, text_of, wrapped
+from test_encoder_tiny import write_bert
 
 OLD_SPACE, NEW_SPACE = wrapped(*OLD).space, wrapped(*NEW).space
 Call = Callable[[cf.Collection], Any]
@@ -64,6 +66,9 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
+NEARLY = rows(2)
+NEARLY[1, 31] = np.nan
+
 BAD_DOCUMENTS: list[tuple[str, Callable[[], Any], str]] = [
     ("empty text", lambda: doc(text=""), "leave it out or delete it"),
     ("white text", lambda: doc(text=" \n\t"), "leave it out or delete it"),
@@ -86,6 +91,9 @@ BAD_DOCUMENTS: list[tuple[str, Callable[[], Any], str]] = [
     ("field is no string", lambda: doc(meta={1: 2}), "must map field names"),
     ("meta is no mapping", lambda: doc(meta=[1]), "must map field names"),
     ("endless meta", lambda: doc(meta={"a": nested(100_000)}), "JSON values only"),
+    ("deep meta", lambda: doc(meta={"a": nested(200)}), "at most 100 inside each other, got 202"),
+    ("meta beyond JSON", lambda: doc(meta={"a": 10**5_000}), "JSON values only"),
+    ("surrogate pair in text", lambda: doc(text="\ud83d\ude00"), "lone surrogate at character 0"),
     ("priority NaN", lambda: doc(priority=float("nan")), "finite number"),
     ("priority is a boolean", lambda: doc(priority=True), "finite number"),
     ("time is text", lambda: doc(updated_at="yesterday"), "Unix seconds or a datetime"),
@@ -111,9 +119,20 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("too few vectors", upsert_vectors(rows(1)), InvalidInput, r"shape \(2, 32\)"),
     ("vectors are flat", upsert_vectors(rows(2).ravel()), InvalidInput, r"shape \(2, 32\)"),
     ("vectors are words", upsert_vectors([["a"] * 32] * 2), InvalidInput, "array of numbers"),
+    ("one vector holds NaN", upsert_vectors(NEARLY), InvalidInput, "must be finite"),
+    ("vectors overflow every float", upsert_vectors([[10**400] * 32] * 2), InvalidInput, "array of numbers"),
+    ("vectors are numbers as texts", upsert_vectors([["1"] * 32] * 2), InvalidInput, "array of numbers: got <U1"),
+    ("vectors are booleans", upsert_vectors(rows(2) > 0), InvalidInput, "array of numbers: got bool"),
+    ("vectors are complex", upsert_vectors(rows(2) * 1j), InvalidInput, "array of numbers: got complex64"),
+    ("vectors are None", upsert_vectors([[None] * 32] * 2), InvalidInput, "array of numbers: got object"),
+    ("vectors in a stack", upsert_vectors(rows(2)[np.newaxis]), InvalidInput, r"shape \(2, 32\), .* got \(1, 2, 32\)"),
+    ("vectors without documents", upsert([], vectors=rows(1), space=OLD_SPACE), InvalidInput, r"shape \(0, 32\)"),
+    ("vectors of a stream", upsert(iter([doc()]), vectors=rows(1), space=OLD_SPACE), InvalidInput, "as a list"),
     ("vectors are ragged", upsert_vectors([[1.0], [1.0, 2.0]]), InvalidInput, "array of numbers"),
     ("vectors of another Space", upsert_vectors(rows(2, 48), NEW_SPACE), SpaceMismatch, "or migrate the collection"),
     ("vectors of other texts", upsert_vectors(rows(2)), SpaceMismatch, "from other texts"),
+    ("delete an id of 2^64 - 1", lambda docs: docs.delete([2**64 - 1]), InvalidInput, "non-empty string"),
+    ("delete an id of endless digits", lambda docs: docs.delete([10**5_000]), InvalidInput, "a number of 16,610 bits"),
     ("delete an empty id", lambda docs: docs.delete(["d1", ""]), InvalidInput, "non-empty string"),
     ("delete a number", lambda docs: docs.delete([3]), InvalidInput, "non-empty string"),
     ("delete None", lambda docs: docs.delete(None), InvalidInput, "an id or several"),
@@ -133,6 +152,9 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("k is zero", search("text", k=0), InvalidInput, "whole number from 1 to 10000, got 0"),
     ("k is negative", search("text", k=-1), InvalidInput, "from 1 to 10000, got -1"),
     ("k is absurd", search("text", k=10**9), InvalidInput, "from 1 to 10000"),
+    ("k is endless", search("text", k=10**5_000), InvalidInput, "got a number of 16,610 bits"),
+    ("k is NaN", search("text", k=float("nan")), InvalidInput, "got nan"),
+    ("k is None", search("text", k=None), InvalidInput, "got None"),
     ("k is a boolean", search("text", k=True), InvalidInput, "got True"),
     ("k is a float", search("text", k=2.0), InvalidInput, "got 2.0"),
     ("k is a text", search("text", k="3"), InvalidInput, "got '3'"),
@@ -142,7 +164,12 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("query vector NaN", search(vector=rows(1, value=np.nan)[0]), InvalidInput, "must be finite"),
     ("query vector infinite", search(vector=rows(1, value=-np.inf)[0]), InvalidInput, "must be finite"),
     ("query vector zero", search(vector=rows(1, value=0.0)[0]), InvalidInput, "not all zeros"),
-    ("query vector of words", search(vector=["a"] * 32), InvalidInput, "array of 32 numbers"),
+    ("query vector beyond every float", search(vector=[10**400] * 32), InvalidInput, "array of numbers"),
+    ("query vector of texts", search(vector=["1"] * 32), InvalidInput, "array of numbers: got <U1"),
+    ("query vector of booleans", search(vector=[True] * 32), InvalidInput, "array of numbers: got bool"),
+    ("query vector complex", search(vector=rows(1)[0] * 1j), InvalidInput, "array of numbers: got complex64"),
+    ("query vector empty", search(vector=[]), InvalidInput, r"shape \(32,\)"),
+    ("query vector of words", search(vector=["a"] * 32), InvalidInput, "array of numbers"),
     ("query vector of a name", search(vector=rows(1)[0], space="old"), InvalidInput, "expected a Space, got 'old'"),
     ("query vector of another Space", search(vector=rows(1, 48)[0], space=NEW_SPACE), SpaceMismatch, "query vector"),
     ("filter with an operator", search("text", filter={"a": {"$gt": 0}}), InvalidInput, "no operators"),
@@ -152,12 +179,15 @@ BAD_CALLS: list[tuple[str, Call, type[CrossfadeError], str]] = [
     ("filter by NaN", search("text", filter={"a": float("nan")}), InvalidInput, "JSON values only"),
     ("filter by a surrogate", search("text", filter={"a": "\ud800"}), InvalidInput, "JSON values only"),
     ("filter a surrogate", search("text", filter={"\ud800": 1}), InvalidInput, "JSON values only"),
+    ("filter deeply", search("text", filter={"a": nested(200)}), InvalidInput, "at most 100 inside each other"),
+    ("filter by an array", search("text", filter=np.zeros(2)), InvalidInput, "must map fields"),
     ("filter a number", search("text", filter={1: 1}), InvalidInput, "must map fields"),
     ("roll back from nothing", lambda docs: docs.rollback(), NothingToRollBack, "none is retained"),
     ("migrate to a name", lambda docs: docs.migrate("minilm-l6"), InvalidInput, "expected an Encoder, got 'minilm-l6'"),
     ("open with a name", lambda docs: cf.Collection.open(docs.path, "minilm-l3"), InvalidInput, "expected an Encoder"),
     ("open None", lambda docs: cf.Collection.open(None), InvalidInput, "must be a string or a Path, got None"),
     ("open NUL", lambda docs: cf.Collection.create("a\0b", wrapped(*OLD)), InvalidInput, "can't be the path"),
+    ("open a surrogate", lambda docs: cf.Collection.open("\udcff"), InvalidInput, "can't be the path .* surrogates"),
     ("open a long name", lambda docs: cf.Collection.open("n" * 300), InvalidInput, "can't be the path .* too long"),
     ("migrate to the same", lambda docs: docs.migrate(wrapped(*OLD)), MigrationConflict, "nothing to do"),
     (
@@ -237,6 +267,108 @@ def test_calls_are_refused_during_a_migration_too(fading: cf.Collection) -> None
     for name, call, error, fragment in BAD_CALLS:
         if error is InvalidInput and not name.startswith("query vector"):
             refused(fading, call, error, fragment)
+
+
+FORMS: list[Callable[[np.ndarray], Any]] = [
+    lambda rows: rows.tolist(),
+    lambda rows: rows.astype(np.float64),
+    lambda rows: rows.astype(np.float16),
+    lambda rows: np.asfortranarray(rows),
+    lambda rows: rows.astype(">f4"),
+    lambda rows: np.repeat(rows, 2, axis=1)[:, ::2],
+    lambda rows: rows * np.float32(1e-42),  # below the smallest ordinary number
+    lambda rows: rows * np.float32(1e37),  # beyond float16, and its square beyond float32
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["list", "float64", "float16", "columns", "bytes", "gaps", "tiny", "huge"])
+def test_vectors_that_only_look_bad(folder: Path, form: Callable[[np.ndarray], Any]) -> None:
+    """Any order, type and size of numbers is taken for the direction it has, in an upsert and in a search."""
+    encoder, batch = wrapped(*OLD), documents(3)
+    vectors = form(encoder.encode([document.content for document in batch]))
+    with cf.Collection.create(folder, encoder) as docs:
+        assert docs.upsert([], vectors=np.empty((0, 32)), space=encoder.space).new == 0
+        docs.upsert(batch, vectors=vectors, space=encoder.space)
+        for document, vector in zip(batch, vectors, strict=True):
+            hits = docs.search(vector=vector)
+            assert hits.ids[0] == document.id
+            assert hits[0].score == pytest.approx(1.0, abs=2e-3)
+
+
+@pytest.mark.parametrize("size", [7e4, 1e30])
+def test_vectors_beyond_float16_are_refused_where_their_length_counts(folder: Path, size: float) -> None:
+    """Where rows are kept as they come, one that float16 can't hold is refused, and the whole batch with it."""
+    space = cf.Space(model="long", dim=4, metric="dot")
+    with cf.Collection.create(folder, cf.Encoder.wrap(lambda texts: np.ones((len(texts), 4)), space)) as docs:
+        docs.upsert(doc("there"))
+        before = content_of(folder)
+        vectors = np.ones((300, 4), np.float32)
+        vectors[299, 3] = size
+        with pytest.raises(InvalidInput, match="at most 65504 in size; 1 are not, first row 299"):
+            docs.upsert(documents(300), vectors=vectors, space=space)
+        after = content_of(folder)
+        assert after["rows"] == before["rows"]
+        assert docs.search("text").ids == ["there"]
+        docs.upsert(documents(299), vectors=vectors[:299], space=space)
+        assert len(docs) == 300
+
+
+def test_k_beyond_what_there_is(settled: cf.Collection) -> None:
+    """One more than there are gives all of them; so does the most there can be."""
+    assert len(settled.search("w1", k=21)) == len(settled.search("w1", k=10_000)) == 20
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cf.Collection]:
+    """A collection of a model with a tokenizer."""
+    root = tmp_path_factory.mktemp("real")
+    with cf.Collection.create(root / "kb.cf", cf.Encoder.load(write_bert(root / "model"))) as docs:
+        docs.upsert(doc("first", "alpha beta"))
+        docs.search("alpha")
+        yield docs
+
+
+ODD_TEXTS = {
+    "NUL": "\0",
+    "NUL inside": "alpha\0beta",
+    "marks": "alpha" + "\u0301" * 10**6,
+    "marks alone": "\u0301" * 10**6,
+    "controls": "\u202e\ufeff\ufffe",
+    "the last character": "\U0010ffff",
+    "emoji": "\U0001f600" * 10**6,
+    "one word": "x" * 10**7,
+    "words": "alpha " * 10**6,
+    "spaces": " \u00a0alpha\u2003" * 10**5,
+    "lines": "\r\n\talpha" * 10**5,
+}
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS.values(), ids=ODD_TEXTS)
+def test_texts_that_only_look_bad(real: cf.Collection, text: str) -> None:
+    """Whatever is Unicode and not all white space is stored as it came, found by itself, and searched for."""
+    real.upsert(doc("odd", text))
+    found = real.get("odd")
+    assert found is not None
+    assert found.text == text
+    assert real.search(text).ids[0] == "odd"
+    real.delete("odd")
+
+
+def test_large_texts_are_not_copied(real: cf.Collection) -> None:
+    """Of a query of 100 MB no copy is made before the tokenizer gets its beginning, and a message shows none of it."""
+    text, white = "alpha beta " * 9_000_000, " " * 10**8
+    tracemalloc.start()
+    try:
+        assert real.search(text).ids == ["first"]
+        with pytest.raises(InvalidInput, match=r"query 0 must be a text") as caught:
+            real.search(white)
+        assert len(str(caught.value)) < 200
+        with pytest.raises(InvalidInput, match="leave it out or delete it"):
+            doc("white", white)
+        assert doc("large", text).text is text
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -395,11 +527,11 @@ def test_a_damaged_vector_file_is_named(folder: Path, suffix: str, how: str) -> 
 @pytest.mark.parametrize(
     ("fields", "fragment"),
     [
-        ({"max_tokens": "5"}, "max_tokens must be a positive whole number"),
-        ({"document_prefix": None}, "document_prefix must be a string"),
-        ({"version": object()}, "version must be a string"),
+        ({"max_tokens": "5"}, "max_tokens must be a whole number"),
+        ({"document_prefix": None}, "document_prefix of a Space must be a string"),
+        ({"version": object()}, "version of a Space must be a string"),
         ({"normalized": "yes"}, "normalized must be True or False"),
-        ({"weights": 5}, "weights must be a hash"),
+        ({"weights": 5}, "weights of a Space, a hash or None, must be a string"),
     ],
 )
 def test_spaces_that_cannot_be(fields: dict[str, Any], fragment: str) -> None:

@@ -112,7 +112,7 @@ def test_counters_follow_tasks(catalog: Database) -> None:
         keys = add(connection, "a", "b", "c", "d")
         tasks.add_all(connection, 1)
         assert counters(connection) == (4, 4, 0)
-        assert tasks.lease(connection, 1, "me", 1e12, 2, None)
+        assert tasks.lease(connection, 1, "me", 2, None)
         assert counters(connection) == (4, 4, 0)
         for _ in range(3):
             tasks.fail(connection, 1, keys[0], "no")
@@ -135,9 +135,9 @@ def test_tasks_are_leased_by_rank(catalog: Database) -> None:
         documents.add_hits(connection, {keys["c"]: 10})
         tasks.add_all(connection, 1)
         documents.add_hits(connection, {keys["b"]: 20})
-        assert tasks.lease(connection, 1, "me", 1e12, 3) == [keys["b"], keys["c"], keys["p"]]
-        assert set(tasks.lease(connection, 1, "you", 1e12, 10)) == {keys["a"], keys["d"]}
-        assert tasks.lease(connection, 1, "they", 1e12, 10) == []
+        assert tasks.lease(connection, 1, "me", 3) == [keys["b"], keys["c"], keys["p"]]
+        assert set(tasks.lease(connection, 1, "you", 10)) == {keys["a"], keys["d"]}
+        assert tasks.lease(connection, 1, "they", 10) == []
 
 
 def test_only_the_holder_holds(catalog: Database) -> None:
@@ -145,24 +145,26 @@ def test_only_the_holder_holds(catalog: Database) -> None:
     with catalog.writing() as connection:
         keys = add(connection, "a", "b", "c")
         tasks.add_all(connection, 1)
-        tasks.lease(connection, 1, "me", 1e12, 3)
+        tasks.lease(connection, 1, "me", 3)
         assert tasks.held(connection, 1, "me", keys) == set(keys)
         assert tasks.held(connection, 1, "you", keys) == set()
         documents.remove(connection, [keys[0]])
         assert tasks.held(connection, 1, "me", keys) == set(keys[1:])
         tasks.release(connection, 1, "me")
         assert tasks.held(connection, 1, "me", keys) == set()
-        assert len(tasks.lease(connection, 1, "you", 1e12, 10)) == 2
+        assert len(tasks.lease(connection, 1, "you", 10)) == 2
 
 
-def test_owners_and_expired_leases(catalog: Database) -> None:
-    """Owners are named with whether the last of their leases has run out."""
+def test_owners_and_expired_leases(catalog: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Owners are named with whether the last of their leases has run out, or was written by a clock put back since."""
     with catalog.writing() as connection:
         add(connection, "a", "b", "c")
         tasks.add_all(connection, 1)
-        tasks.lease(connection, 1, "early", 100.0, 1)
-        tasks.lease(connection, 1, "late", 300.0, 2)
-        assert tasks.owners(connection, 1, 200.0) == {"early": True, "late": False}
+        for name, at in [("early", 1_000.0), ("late", 1_290.0), ("from a year ahead", 4e7)]:
+            monkeypatch.setattr(tasks.time, "time", lambda at=at: at)
+            tasks.lease(connection, 1, name, 1)
+        monkeypatch.setattr(tasks.time, "time", lambda: 1_301.0)
+        assert tasks.owners(connection, 1) == {"early": True, "late": False, "from a year ahead": True}
 
 
 def test_failures_and_retry(catalog: Database) -> None:
@@ -178,10 +180,10 @@ def test_failures_and_retry(catalog: Database) -> None:
             tasks.Failure("b", 3, "attempt 2", 1),
         ]
         assert tasks.failures(connection, [2]) == []
-        assert tasks.lease(connection, 1, "me", 1e12, 9) == []
+        assert tasks.lease(connection, 1, "me", 9) == []
         assert tasks.retry(connection, 1) == 2
         assert tasks.failures(connection, [1]) == []
-        assert len(tasks.lease(connection, 1, "me", 1e12, 9)) == 2
+        assert len(tasks.lease(connection, 1, "me", 9)) == 2
 
 
 def test_a_failed_task_waits(catalog: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,10 +200,10 @@ def test_a_failed_task_waits(catalog: Database, monkeypatch: pytest.MonkeyPatch)
             waits = tasks.seconds_to_wait(connection, 1)
             assert waits is not None
             assert seconds - 1 < waits <= seconds
-            assert tasks.lease(connection, 1, "me", 1e12, 9) == []
-            assert tasks.lease(connection, 1, "me", 1e12, 9, [key]) == []
+            assert tasks.lease(connection, 1, "me", 9) == []
+            assert tasks.lease(connection, 1, "me", 9, [key]) == []
         monkeypatch.setattr(tasks.time, "time", lambda: 1e6)
-        assert tasks.lease(connection, 1, "me", 1e12, 9) == [key]
+        assert tasks.lease(connection, 1, "me", 9) == [key]
         assert tasks.seconds_to_wait(connection, 1) is None
 
 
@@ -211,15 +213,15 @@ def test_what_a_worker_died_over_comes_in_parts(catalog: Database) -> None:
         names = [f"n{number}" for number in range(100)]
         add(connection, *names)
         tasks.add_all(connection, 1)
-        first = tasks.lease(connection, 1, "one", 1e12, 64)
+        first = tasks.lease(connection, 1, "one", 64)
         assert tasks.bury(connection, 1, "one") == 64
-        second = tasks.lease(connection, 1, "two", 1e12, 64)
+        second = tasks.lease(connection, 1, "two", 64)
         assert second == first[:8]
         assert tasks.bury(connection, 1, "two") == 8
         alone = []
         for number in range(tasks.MOST_ATTEMPTS):
             assert tasks.failures(connection, [1]) == []
-            alone += tasks.lease(connection, 1, f"single {number}", 1e12, 64, first[:1])
+            alone += tasks.lease(connection, 1, f"single {number}", 64, first[:1])
             assert tasks.bury(connection, 1, f"single {number}") == 1
             connection.execute("UPDATE task SET due = NULL")
         assert alone == first[:1] * tasks.MOST_ATTEMPTS
@@ -228,12 +230,12 @@ def test_what_a_worker_died_over_comes_in_parts(catalog: Database) -> None:
         blamed = "SELECT count(*) FROM task WHERE attempts > 0"
         assert next(connection.execute(blamed)) == (1,)
         sizes = []
-        while taken := tasks.lease(connection, 1, "last", 1e12, 64):
+        while taken := tasks.lease(connection, 1, "last", 64):
             sizes.append(len(taken))
             tasks.done(connection, 1, taken)
         assert sorted(sizes) == [1] * 7 + [8] * 7 + [36]
         tasks.retry(connection, 1)
-        assert len(tasks.lease(connection, 1, "again", 1e12, 64)) == 1
+        assert len(tasks.lease(connection, 1, "again", 64)) == 1
 
 
 def test_a_claim_takes_what_nobody_holds(catalog: Database) -> None:
@@ -241,11 +243,11 @@ def test_a_claim_takes_what_nobody_holds(catalog: Database) -> None:
     with catalog.writing() as connection:
         held, late, failed = add(connection, "a", "b", "c")
         tasks.add_all(connection, 1)
-        tasks.lease(connection, 1, "other", 1e12, 1, [held])
+        tasks.lease(connection, 1, "other", 1, [held])
         tasks.fail(connection, 1, late, "no")
         for _ in range(3):
             tasks.fail(connection, 1, failed, "no")
-        tasks.claim(connection, 1, "me", 1e12, [held, late, failed])
+        tasks.claim(connection, 1, "me", [held, late, failed])
         assert tasks.held(connection, 1, "me", [held, late, failed]) == {late, failed}
         assert counters(connection) == (3, 3, 0)
 

@@ -104,7 +104,7 @@ def test_a_huge_text_is_quick(l3: Encoder) -> None:
         ("", "text 1 is empty"),
         (" \t\n", "text 1 is empty"),
         ("\x00\x01", "text 1 has no tokens"),
-        ("lone \ud800 surrogate", "text 1 is no valid Unicode.*character 5"),
+        ("lone \ud800 surrogate", "text 1 must be valid Unicode.*character 5"),
         (None, "text 1 must be a string, got NoneType"),
         (b"bytes", "text 1 must be a string, got bytes"),
         (1.5, "text 1 must be a string, got float"),
@@ -127,7 +127,7 @@ def test_arguments_are_checked(l3: Encoder) -> None:
     """A single text and an unknown kind are refused."""
     with pytest.raises(InvalidInput, match="put it in a list"):
         l3.encode("text")
-    with pytest.raises(InvalidInput, match='"document" or "query", got \'passage\''):
+    with pytest.raises(InvalidInput, match="one of document, query, got 'passage'"):
         l3.encode(["text"], "passage")  # type: ignore[arg-type]
 
 

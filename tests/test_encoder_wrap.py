@@ -185,5 +185,5 @@ def test_what_a_callable_cuts_is_not_known() -> None:
     encoder.encode(["a", "b " * 9_000], cut=cut)
     assert not cut.any()
     for marks in (np.ones(3, np.bool_), np.ones(2, np.uint8)):
-        with pytest.raises(InvalidInput, match=r"cut must have the shape \(2,\) and be bool"):
+        with pytest.raises(InvalidInput, match=r"cut must (have|be)"):
             encoder.encode(["a", "b"], cut=marks)  # type: ignore[arg-type]

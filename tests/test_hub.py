@@ -22,7 +22,7 @@ LABEL = f"hf:someone/tiny@{COMMIT}"
 LOAD = """
 import json, sys
 from crossfade.encoder import Encoder
-encoder = Encoder.load(sys.argv[1])
+encoder = Encoder.load(sys.argv[1], precision="float32", engine="onnxruntime")
 json.dump({
     "name": encoder.name,
     "model": encoder.space.model,
@@ -87,7 +87,7 @@ def test_a_repository_is_the_model_of_its_files(hub: Hub, repository: Path, tmp_
     """The rows and the Space are those of the same files in a folder; only the files that are needed are fetched."""
     hub.add(repository, "someone/tiny")
     answer = loaded(hub, tmp_path)
-    local = Encoder.load(repository)
+    local = Encoder.load(repository, precision="float32", engine="onnxruntime")
     assert answer["fingerprint"] == local.space.fingerprint
     assert (answer["name"], answer["model"], answer["version"]) == (LABEL, "someone/tiny", COMMIT)
     np.testing.assert_array_equal(np.array(answer["row"], np.float32), local.encode(["alpha beta"])[0])

@@ -621,7 +621,7 @@ BAD_CALLS: dict[str, tuple[Any, str]] = {
     "offset size": (lambda: kernels.project(X, SQUARE, None, ZERO[:5]), "offset must have the shape"),
     "precision": (
         lambda: kernels.project(X, SQUARE, precision="int3"),
-        "precision must be one of 'float32', 'bfloat16', 'bfloat16x3', got 'int3'",
+        "precision must be one of float32, bfloat16, bfloat16x3, got 'int3'",
     ),
     "out is x": (lambda: kernels.project(X, SQUARE, out=X), "out must not share memory"),
     "keys int64": (lambda: kernels.merge_topk(KEYS.astype(np.int64), SCORES, 1), "keys must be uint64, got int64"),

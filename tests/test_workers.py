@@ -242,7 +242,7 @@ def test_a_result_counts_for_the_text_it_was_made_from(
         version = versions.read(connection).versions[2]
         lease = store.new_lease(connection, version)
         key = stored.keys_of(connection, ["d3"])["d3"]
-        assert tasks.lease(connection, 2, lease, 1e12, 1, [key]) == [key]
+        assert tasks.lease(connection, 2, lease, 1, [key]) == [key]
     with cf.Collection.open(folder, old) as docs:
         if change == "edit":
             docs.upsert(cf.Document("d3", "zebra quagga okapi"))
@@ -266,7 +266,7 @@ def test_a_failure_counts_only_for_who_holds_the_task(
     docs: cf.Collection, folder: Path, old: cf.Encoder, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where another worker has done the document meanwhile, a worker that failed on it takes nothing back."""
-    monkeypatch.setattr(fill, "LEASE_SECONDS", -1.0)
+    monkeypatch.setattr(tasks, "LEASE_SECONDS", -1.0)
     overtaken: list[int] = []
 
     def overtake(texts: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -59,11 +58,24 @@ def matrix_of(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:
 
 def vector_of(array: Any, name: str, dtype: type[np.generic], size: int | None = None) -> npt.NDArray[Any]:
     """The array, if it has one dimension, of the given size, and consecutive elements."""
-    vector = rows_of(array, name, dtype)[0] if np.ndim(array) == 1 else typed(array, name, dtype)
+    vector = typed(array, name, dtype)
     if vector.ndim != 1 or (size is not None and len(vector) != size):
         wanted = "one dimension" if size is None else f"the shape ({size},)"
         raise InvalidInput(f"{name} must have {wanted}, got the shape {vector.shape}")
-    return vector
+    row: npt.NDArray[Any] = rows_of(vector, name, dtype)[0]
+    return row
+
+
+def numbers_of(values: Any, name: str, dtype: type[np.generic] = np.float32) -> npt.NDArray[Any]:
+    """Real numbers in any form as an array of a floating type; what is too large for it becomes infinite."""
+    try:
+        array = np.asarray(values)
+        if array.size and array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+            raise TypeError(f"got {array.dtype}")
+        with np.errstate(over="ignore"):
+            return array.astype(dtype, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"{name} must be an array of numbers: {error}") from error
 
 
 def output_of(
@@ -91,28 +103,17 @@ def output_of(
     return array
 
 
-def check_marks(bad: Any, n: int) -> None:
+def check_marks(marks: Any, n: int, name: str = "bad") -> None:
     """Refuse what `n` bools can't be written to, unless it is None."""
-    if bad is None:
+    if marks is None:
         return
-    marks = typed(bad, "bad", np.bool_)
+    typed(marks, name, np.bool_)
     if marks.shape != (n,) or not marks.flags.c_contiguous or not marks.flags.writeable:
         raise InvalidInput(
-            f"bad must have the shape ({n},), one bool for each row, consecutive and writeable, got the shape "
+            f"{name} must have the shape ({n},), one bool for each row, consecutive and writeable, got the shape "
             f"{marks.shape}; use np.empty({n}, dtype=np.bool_)"
         )
 
 
 def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
     return a.ctypes.data == b.ctypes.data and a.strides == b.strides and a.dtype == b.dtype
-
-
-def count_of(value: Any, name: str, most: int) -> int:
-    """The value as an int between 1 and `most`."""
-    try:
-        count = operator.index(value)
-    except TypeError as error:
-        raise InvalidInput(f"{name} must be a whole number, got {value!r}") from error
-    if isinstance(value, bool) or not 1 <= count <= most:
-        raise InvalidInput(f"{name} must be between 1 and {most}, got {value!r}")
-    return count

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 import crossfade._core as _core
-from crossfade._arrays import MAX_THREADS, STORED, StoredRows, count_of, matrix_of
+from crossfade._arrays import MAX_THREADS, STORED, StoredRows, matrix_of
+from crossfade._values import count_of
 from crossfade.errors import InvalidInput
 
 Float64Array = npt.NDArray[np.float64]

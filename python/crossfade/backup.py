@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from crossfade._values import checked_folder
 from crossfade.catalog import Connection, files, health, versions
 from crossfade.errors import CollectionExists, CrossfadeError, DamagedFile, InvalidInput, StorageFailed
 from crossfade.index import FileExtent, FilePair, SegmentInfo, copy_segment, copy_vectors
 from crossfade.search.fade import Fade
-from crossfade.store import Layout, Store, checked_folder, sync_folder
+from crossfade.store import Layout, Store, sync_folder
 
 MOST_TRIES = 3
 MEGABYTE = 1_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy.typing as npt
 
 from crossfade import migration as migrations
+from crossfade._values import checked_folder, items_of, shown
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
 from crossfade.document import Document, check_id
@@ -21,7 +22,7 @@ from crossfade.migration import Migration
 from crossfade.search import Hits, Searcher
 from crossfade.space import Space, checked_space
 from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
-from crossfade.store import Store, checked_folder
+from crossfade.store import Store
 from crossfade.upsert import Upserted, check_vectors, upsert
 
 BATCH = 256  # documents a commit, from a generator
@@ -123,11 +124,10 @@ class Collection:
         if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
             ready = None if vectors is None else check_vectors(vectors, space, len(batch))
             return upsert(self._store, self._encoders, batch, ready, progress)
-        if not isinstance(batch, Iterable):
-            raise InvalidInput(f"upsert takes documents, got {batch!r:.80}")
+        stream = items_of(batch, "upsert takes documents")
         if vectors is not None:
             raise InvalidInput("vectors= needs the documents as a list, to match them row by row")
-        return self._upsert_stream(batch, progress)
+        return self._upsert_stream(stream, progress)
 
     def delete(self, ids: str | Iterable[str]) -> int:
         """Deletes documents, in one atomic commit; unknown ids are passed over.
@@ -135,9 +135,7 @@ class Collection:
         Returns:
             How many there were.
         """
-        if not isinstance(ids, Iterable):
-            raise InvalidInput(f"delete takes an id or several, got {ids!r}")
-        wanted = [ids] if isinstance(ids, str) else list(ids)
+        wanted = [ids] if isinstance(ids, str) else items_of(ids, "delete takes an id or several")
         return self._store.delete([check_id(identifier) for identifier in wanted])
 
     def get(self, identifier: str) -> Document | None:
@@ -202,9 +200,10 @@ class Collection:
             raise InvalidInput("space= goes with vector=; a text is embedded by the collection's own encoder")
         if isinstance(query, str):
             return self._searcher.by_texts([query], k, filter)[0]
-        if not isinstance(query, Iterable) or isinstance(query, (Mapping, Set)):
-            raise InvalidInput(f"search takes a text or a list of texts, got {query!r:.80}")
-        return self._searcher.by_texts(list(query), k, filter)
+        wanted = "search takes a text or a list of texts"
+        if isinstance(query, (Mapping, Set)):
+            raise InvalidInput(f"{wanted}, got {shown(query)}")
+        return self._searcher.by_texts(list(items_of(query, wanted)), k, filter)
 
     def migrate(self, encoder: Encoder) -> Migration:
         """Starts a migration to another encoder, or resumes the one on disk.
@@ -316,9 +315,8 @@ class Collection:
             return f"Collection({str(self.path)!r}, closed)"
         return f"Collection({status.path!r}, {status.documents} documents, {len(status.versions)} versions)"
 
-    def _upsert_stream(self, stream: Iterable[Document], progress: Callable[[int], None] | None) -> Upserted:
+    def _upsert_stream(self, stream: Iterator[Document], progress: Callable[[int], None] | None) -> Upserted:
         total, committed = Upserted(), 0
-        stream = iter(stream)
         while True:
             try:
                 batch = list(itertools.islice(stream, BATCH))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from crossfade._values import check_text, json_copy, shown
 from crossfade.errors import InvalidInput
 
 MAX_ID_CHARACTERS = 1_024
@@ -47,11 +47,11 @@ class Document:
     def __post_init__(self) -> None:
         check_id(self.id)
         name = f"document {self.id!r}"
-        _check_text(self.text, f"the text of {name}")
-        if not self.text.strip():
+        check_text(self.text, f"the text of {name}")
+        if not self.text or self.text.isspace():
             raise InvalidInput(f"{name} needs a text to embed, but its text is empty; leave it out or delete it")
         if self.title is not None:
-            _check_text(self.title, f"the title of {name}")
+            check_text(self.title, f"the title of {name}")
         object.__setattr__(self, "updated_at", _seconds(self.updated_at, name))
         object.__setattr__(self, "priority", _finite(self.priority, f"the priority of {name}"))
         object.__setattr__(self, "meta", _checked_meta(self.meta, name))
@@ -81,36 +81,24 @@ def hash_bytes(content: bytes) -> bytes:
 def check_id(identifier: object) -> str:
     """The id of a document, or InvalidInput where it can't be one."""
     if not isinstance(identifier, str) or not identifier:
-        raise InvalidInput(f"a document id must be a non-empty string, got {identifier!r}")
+        raise InvalidInput(f"a document id must be a non-empty string, got {shown(identifier)}")
     if len(identifier) > MAX_ID_CHARACTERS:
         raise InvalidInput(f"a document id may have {MAX_ID_CHARACTERS} characters, got {len(identifier)}")
     if "\0" in identifier:
-        raise InvalidInput(f"a document id can't hold NUL, got {identifier!r}")
-    _check_text(identifier, "a document id")
+        raise InvalidInput(f"a document id can't hold NUL, got {shown(identifier)}")
+    check_text(identifier, "a document id")
     return identifier
-
-
-def _check_text(text: object, name: str) -> None:
-    if not isinstance(text, str):
-        raise InvalidInput(f"{name} must be a string, got {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput(
-            f"{name} must be valid Unicode, but has a lone surrogate at character {error.start}; "
-            "decode its source with errors='replace'"
-        ) from error
 
 
 def _finite(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidInput(f"{name} must be a finite number, got {value!r}")
+        raise InvalidInput(f"{name} must be a finite number, got {shown(value)}")
     try:
         number = float(value)
     except OverflowError as error:
         raise InvalidInput(f"{name} must be a finite number, got one beyond 1e308") from error
     if not math.isfinite(number):
-        raise InvalidInput(f"{name} must be a finite number, got {value!r}")
+        raise InvalidInput(f"{name} must be a finite number, got {shown(value)}")
     return number
 
 
@@ -129,11 +117,6 @@ def _checked_meta(meta: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     if meta is None:
         return {}
     if not isinstance(meta, Mapping) or not all(isinstance(field, str) for field in meta):
-        raise InvalidInput(f"the meta of {name} must map field names to JSON values, got {meta!r}")
-    try:
-        text = json.dumps(dict(meta), allow_nan=False, ensure_ascii=False)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"the meta of {name} must hold JSON values only: {error}") from error
-    copy: dict[str, Any] = json.loads(text)
+        raise InvalidInput(f"the meta of {name} must map field names to JSON values, got {shown(meta)}")
+    copy: dict[str, Any] = json_copy(dict(meta), f"the meta of {name}")
     return copy

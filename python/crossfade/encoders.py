@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossfade._forks import lock
+from crossfade._values import shown
 from crossfade.catalog import versions
 from crossfade.encoder import Encoder
 from crossfade.errors import EncoderMissing, EngineUnavailable, InvalidInput, ModelError, SpaceMismatch
@@ -18,7 +19,7 @@ def checked_encoder(value: object) -> Encoder:
     """The value, if it is an Encoder."""
     if not isinstance(value, Encoder):
         raise InvalidInput(
-            f"expected an Encoder, got {value!r:.80}; make one of a name or folder with Encoder.load, of a service "
+            f"expected an Encoder, got {shown(value)}; make one of a name or folder with Encoder.load, of a service "
             "with Encoder.http, or of a callable with Encoder.wrap"
         )
     return value

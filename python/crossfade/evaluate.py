@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfade._values import shown
 from crossfade.errors import InvalidInput
 
 Qrels = Mapping[str, Mapping[str, float]]
@@ -50,7 +51,7 @@ def ndcg(run: Run, qrels: Qrels, *, k: int = 10, gain: Gain = "linear") -> dict[
         {'q': 0.6309297535714575}
     """
     if gain not in _GAINS:
-        raise InvalidInput(f"gain must be one of {', '.join(_GAINS)}, got {gain!r}")
+        raise InvalidInput(f"gain must be one of {', '.join(_GAINS)}, got {shown(gain)}")
     worth = _GAINS[gain]
 
     def value(ranked: Sequence[str], grades: Mapping[str, float]) -> float:
@@ -152,7 +153,7 @@ def compare(
             f"with {len(baseline.keys() & challenger.keys())} in common; evaluate both with the same qrels"
         )
     if samples < 100 or not 0.0 < confidence < 1.0:
-        raise InvalidInput(f"need samples >= 100 and 0 < confidence < 1, got {samples!r} and {confidence!r}")
+        raise InvalidInput(f"need samples >= 100 and 0 < confidence < 1, got {shown(samples)} and {shown(confidence)}")
     deltas = np.array([challenger[query] - baseline[query] for query in sorted(baseline)], dtype=np.float64)
     if not np.isfinite(deltas).all():
         raise InvalidInput("every value must be a finite number, got NaN or infinity")
@@ -187,7 +188,7 @@ def _per_query(
     run: Run, qrels: Qrels, k: int, value: Callable[[Sequence[str], Mapping[str, float]], float]
 ) -> dict[str, float]:
     if k < 1:
-        raise InvalidInput(f"k must be at least 1, got {k!r}")
+        raise InvalidInput(f"k must be at least 1, got {shown(k)}")
     for query, ranked in run.items():
         if len(set(ranked)) != len(ranked):
             raise InvalidInput(f"a ranking may name a document once, but that of query {query!r} repeats one")

@@ -23,7 +23,6 @@ from crossfade._arrays import (
     STORED,
     StoredRows,
     check_marks,
-    count_of,
     matrix_of,
     output_of,
     rows_of,
@@ -31,6 +30,7 @@ from crossfade._arrays import (
     vector_of,
 )
 from crossfade._covariance import CovarianceState, covariance
+from crossfade._values import count_of, one_of, shown
 from crossfade.errors import InvalidInput
 
 Float32Array = npt.NDArray[np.float32]
@@ -110,7 +110,7 @@ def normalize(
     if dtype is None:
         dtype = np.float32 if out is None else typed(out, "out", *STORED).dtype.type
     if getattr(dtype, "__name__", None) not in STORED:
-        raise InvalidInput(f"dtype must be np.float32, np.float16, ml_dtypes.bfloat16 or np.int8, got {dtype!r}")
+        raise InvalidInput(f"dtype must be np.float32, np.float16, ml_dtypes.bfloat16 or np.int8, got {shown(dtype)}")
     result = output_of(out, x.shape, dtype, x, in_place=True)
     check_marks(bad, len(rows))
     count_of(threads, "threads", MAX_THREADS)
@@ -166,11 +166,10 @@ def project(
         >>> project(np.array([2, 0], dtype=np.float32), np.eye(2, dtype=np.float32)[::-1].copy()).tolist()
         [0.0, 1.0]
     """
-    if precision not in _PRECISIONS:
-        raise InvalidInput(f"precision must be one of {', '.join(map(repr, _PRECISIONS))}, got {precision!r}")
+    one_of(precision, "precision", _PRECISIONS)
     arithmetic = _PRECISIONS.index(precision)
     try:
-        result, count, first = _core.project(x, matrix, center, offset, arithmetic, normalize, out, bad, threads)
+        result, count, first = _core.project(x, matrix, center, offset, arithmetic, bool(normalize), out, bad, threads)
     except ValueError as error:
         _explain_project(x, matrix, center, offset, out, bad, threads)
         raise InvalidInput(str(error)) from error

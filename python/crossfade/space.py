@@ -6,15 +6,16 @@ import dataclasses
 import functools
 import hashlib
 import json
-import operator
 from collections.abc import Mapping
-from typing import Any, SupportsIndex
+from typing import Any
 
+from crossfade._values import check_text, count_of, one_of, shown
 from crossfade.errors import InvalidInput, SpaceMismatch
 
 METRICS = ("cos", "dot")
 POOLINGS = ("mean", "cls", "max", "none")
 MAX_DIM = 65_536
+MAX_TOKENS = 2**31 - 1
 
 # The name is a label where there are weights to hash, and the identity where there are none.
 _LABELS = ("model", "version")
@@ -23,7 +24,7 @@ _LABELS = ("model", "version")
 def checked_space(value: object) -> Space:
     """The value, if it is a Space."""
     if not isinstance(value, Space):
-        raise InvalidInput(f"expected a Space, got {value!r:.80}; every encoder has one: encoder.space")
+        raise InvalidInput(f"expected a Space, got {shown(value)}; every encoder has one: encoder.space")
     return value
 
 
@@ -67,27 +68,20 @@ class Space:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, str) or not self.model:
-            raise InvalidInput(f"Space needs a model name, got {self.model!r}")
-        if isinstance(self.dim, bool) or not isinstance(self.dim, SupportsIndex) or not 1 <= self.dim <= MAX_DIM:
-            raise InvalidInput(f"Space needs dim between 1 and {MAX_DIM}, got {self.dim!r}")
-        object.__setattr__(self, "dim", operator.index(self.dim))
-        if self.metric not in METRICS:
-            raise InvalidInput(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")
-        if self.pooling not in POOLINGS:
-            raise InvalidInput(f"pooling must be one of {', '.join(POOLINGS)}, got {self.pooling!r}")
-        if self.max_tokens is not None and (
-            isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1
-        ):
-            raise InvalidInput(f"max_tokens must be a positive whole number or None, got {self.max_tokens!r}")
+        object.__setattr__(self, "dim", count_of(self.dim, "dim", MAX_DIM))
+        one_of(self.metric, "metric", METRICS)
+        one_of(self.pooling, "pooling", POOLINGS)
+        if self.max_tokens is not None:
+            object.__setattr__(self, "max_tokens", count_of(self.max_tokens, "max_tokens", MAX_TOKENS))
         if not isinstance(self.normalized, bool):
-            raise InvalidInput(f"normalized must be True or False, got {self.normalized!r}")
-        for field in ("version", "document_prefix", "query_prefix"):
-            if not isinstance(getattr(self, field), str):
-                raise InvalidInput(f"{field} must be a string, got {getattr(self, field)!r}")
+            raise InvalidInput(f"normalized must be True or False, got {shown(self.normalized)}")
+        for field in ("model", "version", "document_prefix", "query_prefix"):
+            check_text(getattr(self, field), f"{field} of a Space")
         for field in ("weights", "tokenizer"):
-            if not isinstance(getattr(self, field), str | None):
-                raise InvalidInput(f"{field} must be a hash as a string, or None, got {getattr(self, field)!r}")
+            if getattr(self, field) is not None:
+                check_text(getattr(self, field), f"{field} of a Space, a hash or None,")
+        if not self.model:
+            raise InvalidInput("a Space needs a model's name, got an empty one")
 
     @property
     def fingerprint(self) -> str:

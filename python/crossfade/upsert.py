@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade import kernels
+from crossfade._arrays import numbers_of
+from crossfade._values import shown
 from crossfade.catalog import documents, tasks, versions
 from crossfade.document import Document
 from crossfade.encoder import Encoder
@@ -69,7 +70,7 @@ def check_documents(batch: Sequence[Document]) -> None:
     for document in batch:
         if not isinstance(document, Document):
             raise InvalidInput(
-                f"upsert takes crossfade.Document values, got {type(document).__name__}: {document!r:.80}"
+                f"upsert takes crossfade.Document values, got {type(document).__name__}: {shown(document)}"
             )
         if document.id in seen:
             raise InvalidInput(f"the id {document.id!r} comes twice in one batch; which one should stay?")
@@ -81,11 +82,7 @@ def check_vectors(vectors: Any, space: Space | None, count: int) -> Ready:
     if space is None:
         raise InvalidInput("vectors need their Space: upsert(documents, vectors=rows, space=encoder.space)")
     checked_space(space)
-    try:
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused below
-            rows = np.ascontiguousarray(vectors, np.float32)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"vectors must be an array of numbers, {count} × {space.dim}: {error}") from error
+    rows = np.ascontiguousarray(numbers_of(vectors, "vectors"))
     if rows.shape != (count, space.dim):
         raise InvalidInput(f"vectors must have shape ({count}, {space.dim}), a row per document, got {rows.shape}")
     if not np.isfinite(rows).all():
@@ -243,7 +240,7 @@ def _hand_in(
     keys = [known[batch[position].id].key for position in positions]
     with store.writing() as connection:
         lease = store.new_lease(connection, version)
-        tasks.claim(connection, version.id, lease, time.time(), keys)
+        tasks.claim(connection, version.id, lease, keys)
         hashes = [batch[position].text_hash for position in positions]
         store.fill(connection, version, lease, keys, hashes, ready.rows[positions])
     store.seal_when_due()

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import crossfade as cf
+from crossfade.catalog.tasks import LEASE_SECONDS
 from crossfade.errors import NotReady
-from crossfade.migration.fill import LEASE_SECONDS
 from support import NEW, OLD, THIRD, text_of, wrapped
 
 IDS = [f"d{number}" for number in range(260)]

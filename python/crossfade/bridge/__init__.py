@@ -11,6 +11,8 @@ from blake3 import blake3
 from numpy.typing import ArrayLike, NDArray
 
 from crossfade import kernels
+from crossfade._arrays import numbers_of
+from crossfade._values import checked_folder, shown
 from crossfade.bridge import files, fitting
 from crossfade.bridge.fitting import Float32, Float64
 from crossfade.errors import DamagedFile, InvalidInput, SpaceMismatch
@@ -154,9 +156,9 @@ class Bridge:
         """
         old, new = _pair(old_rows, new_rows)
         if not isinstance(holdout, (int, float)) or not 0.0 < holdout <= 0.5:
-            raise InvalidInput(f"holdout must be above 0 and at most 0.5, got {holdout!r}")
+            raise InvalidInput(f"holdout must be above 0 and at most 0.5, got {shown(holdout)}")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise InvalidInput(f"seed must be a whole number from 0 on, got {seed!r}")
+            raise InvalidInput(f"seed must be a whole number from 0 on, got {shown(seed)}")
         for space in (source, target):
             if space is not None:
                 checked_space(space)
@@ -193,9 +195,9 @@ class Bridge:
             InvalidInput: Wrong shape, NaN, infinity, or a row that the map sends to zero.
         """
         if space is not None and self.source is not None:
-            self.source.require(space, "the rows to carry over")
+            self.source.require(checked_space(space), "the rows to carry over")
         halves = isinstance(rows, np.ndarray) and rows.dtype == np.float16
-        taken = _floats(rows, np.float16 if halves else np.float32)
+        taken = numbers_of(rows, "rows", np.float16 if halves else np.float32)
         if taken.ndim != 2 or taken.shape[1] != len(self.center):
             raise InvalidInput(f"rows must have shape (n, {len(self.center)}), got {taken.shape}")
         return kernels.project(np.ascontiguousarray(taken), self.matrix, self.center, self.offset)
@@ -209,11 +211,12 @@ class Bridge:
         """
         arrays: files.Arrays = {"matrix": self.matrix, "center": self.center, "offset": self.offset}
         spaces = {"source": self.source, "target": self.target}
-        facts = {
+        facts: dict[str, Any] = {
             name: space and {"fingerprint": space.fingerprint, "space": space.to_dict()}
             for name, space in spaces.items()
         }
-        files.write(Path(folder), _NAME, arrays, {**facts, "quality": dataclasses.asdict(self.quality)})
+        facts["quality"] = dataclasses.asdict(self.quality)
+        files.write(checked_folder(folder, "a Bridge"), _NAME, arrays, facts)
 
     @classmethod
     def load(cls, folder: str | Path) -> Bridge:
@@ -224,17 +227,18 @@ class Bridge:
             DamagedFile: A file is missing, or differs from its checksum.
             NewerFormat: A newer crossfade wrote it.
         """
-        arrays, facts = files.read(Path(folder), _NAME)
-        quality = facts["quality"]
-        candidates = tuple(Candidate(**candidate) for candidate in quality.pop("candidates"))
-        return cls(
-            arrays["matrix"],
-            arrays["center"],
-            arrays["offset"],
-            Quality(candidates=candidates, **quality),
-            source=_space(facts["source"], folder),
-            target=_space(facts["target"], folder),
-        )
+        arrays, facts = files.read(checked_folder(folder, "a Bridge"), _NAME)
+        with files.complete(folder, _NAME):
+            quality = facts["quality"]
+            candidates = tuple(Candidate(**candidate) for candidate in quality.pop("candidates"))
+            return cls(
+                arrays["matrix"],
+                arrays["center"],
+                arrays["offset"],
+                Quality(candidates=candidates, **quality),
+                source=_space(facts["source"], folder),
+                target=_space(facts["target"], folder),
+            )
 
 
 def _measure(method: str, strength: float, seen: fitting.Moments, old: Float64, new: Float64) -> Candidate:
@@ -244,7 +248,7 @@ def _measure(method: str, strength: float, seen: fitting.Moments, old: Float64, 
 
 
 def _pair(old_rows: ArrayLike, new_rows: ArrayLike) -> tuple[Float64, Float64]:
-    old, new = _floats(old_rows, np.float64), _floats(new_rows, np.float64)
+    old, new = numbers_of(old_rows, "old_rows", np.float64), numbers_of(new_rows, "new_rows", np.float64)
     if old.ndim != 2 or new.ndim != 2 or len(old) != len(new) or 0 in old.shape[1:] + new.shape[1:]:
         raise InvalidInput(f"a Bridge needs paired rows (n, d1) and (n, d2), got {old.shape} and {new.shape}")
     if len(old) < MIN_PAIRS:
@@ -253,17 +257,6 @@ def _pair(old_rows: ArrayLike, new_rows: ArrayLike) -> tuple[Float64, Float64]:
     if not ((np.abs(old) <= _LARGEST).all() and (np.abs(new) <= _LARGEST).all()):
         raise InvalidInput("rows must be finite float32 values, got NaN, infinity or more; encode these texts again")
     return old, new
-
-
-def _floats(rows: ArrayLike, dtype: type[Any]) -> NDArray[Any]:
-    try:
-        array = np.asarray(rows)
-        if array.dtype.kind not in "fiu" and array.size:
-            raise TypeError(f"got {array.dtype}")
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused later
-            return array.astype(dtype, copy=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"rows must be an array of real numbers, one row a text: {error}") from error
 
 
 def _frozen(array: NDArray[np.float32]) -> Float32:

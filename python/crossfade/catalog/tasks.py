@@ -13,6 +13,7 @@ from .database import marks
 from .values import WrongValue, checked, made
 
 MOST_ATTEMPTS = 3
+LEASE_SECONDS = 300.0  # how long one who lives, but has stopped, holds up the others
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds, at most, before the second attempt and before any
 FEWER = 8  # what a worker died over is done again in parts so many times smaller
 DIED = "the process that embedded it, and nothing beside it, died: out of memory, or a crash of the model's engine?"
@@ -51,9 +52,7 @@ def add(connection: Connection, version: int, keys: Iterable[int]) -> None:
     )
 
 
-def lease(
-    connection: Connection, version: int, owner: str, until: float, count: int, keys: Sequence[int] | None = None
-) -> list[int]:
+def lease(connection: Connection, version: int, owner: str, count: int, keys: Sequence[int] | None = None) -> list[int]:
     """Takes up to `count` waiting tasks that are due, highest rank first (or those of `keys`); gives their keys.
 
     What may come only in parts (see `bury`) is taken with its like, and no more of it than that.
@@ -72,17 +71,18 @@ def lease(
     taken = [key for key, part in found if part == most][:most]
     connection.executemany(
         "UPDATE task SET state = 'leased', lease = ?, lease_until = ? WHERE version = ? AND key = ?",
-        ((owner, until, version, key) for key in taken),
+        ((owner, now + LEASE_SECONDS, version, key) for key in taken),
     )
     return taken
 
 
-def claim(connection: Connection, version: int, owner: str, until: float, keys: Iterable[int]) -> None:
+def claim(connection: Connection, version: int, owner: str, keys: Iterable[int]) -> None:
     """Takes those of `keys` that nobody holds, also what is not due and what was given up: their vectors are there."""
+    now = time.time()
     connection.executemany(
         "UPDATE task SET state = 'leased', lease = ?, lease_until = ? "
         "WHERE version = ? AND key = ? AND state != 'leased'",
-        ((owner, until, version, key) for key in keys),
+        ((owner, now, version, key) for key in keys),
     )
 
 
@@ -125,10 +125,15 @@ def release(connection: Connection, version: int, owner: str) -> None:
     )
 
 
-def owners(connection: Connection, version: int, now: float) -> dict[str, bool]:
-    """Who holds leases, and whether the last of them has run out."""
+def owners(connection: Connection, version: int) -> dict[str, bool]:
+    """Who holds leases, and whether the last of them has run out.
+
+    So has one that ends later than a lease can: the clock has been put back since. Results count by lease, whatever the
+    clock says: a step of it costs work that is done twice.
+    """
+    now = time.time()
     return {
-        owner: until < now
+        owner: not now <= until <= now + 2 * LEASE_SECONDS
         for owner, until in connection.execute(
             "SELECT lease, max(lease_until) FROM task WHERE version = ? AND state = 'leased' GROUP BY lease", (version,)
         )

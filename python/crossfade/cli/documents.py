@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from crossfade._values import parse_json
 from crossfade.document import Document
 from crossfade.errors import InvalidInput
 
@@ -42,7 +43,9 @@ def read(source: str, form: str | None = None) -> Iterator[Document]:
 
 def is_file(source: str) -> bool:
     """Whether a source is a file, which can be read again, and no pipe."""
-    return source != STDIN and Path(source).is_file()
+    with contextlib.suppress(OSError):  # a name that is too long: reading it says so
+        return source != STDIN and Path(source).is_file()
+    return False
 
 
 def _lines(source: str, name: str) -> Iterator[str]:
@@ -62,8 +65,8 @@ def _json_lines(lines: Iterable[str], name: str) -> Numbered:
         if not line.strip():
             continue
         try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            fields = parse_json(line)
+        except ValueError as error:
             raise InvalidInput(f"{name}, line {number}: must be one JSON object: {error}") from error
         if not isinstance(fields, dict):
             raise InvalidInput(f"{name}, line {number}: must be one JSON object, got {type(fields).__name__}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from crossfade._values import parse_json, shown
 from crossfade.errors import InvalidInput, NotReady
 
 if TYPE_CHECKING:
@@ -38,17 +38,17 @@ def filter_of(conditions: Iterable[str]) -> dict[str, list[Any]] | None:
     for condition in conditions:
         field, equals, value = condition.partition("=")
         if not field or not equals:
-            raise InvalidInput(f"--filter needs field=value, got {condition!r}")
+            raise InvalidInput(f"--filter needs field=value, got {shown(condition)}")
         found.setdefault(field, []).extend(_meanings(value))
     return found or None
 
 
 def _meanings(value: str) -> list[Any]:
     try:
-        parsed = json.loads(value)
+        parsed = parse_json(value)
     except ValueError:
         return [value]
-    is_value = isinstance(parsed, (bool, int, float)) and math.isfinite(parsed)
+    is_value = isinstance(parsed, int) or (isinstance(parsed, float) and math.isfinite(parsed))
     return [value, parsed] if is_value else [value]
 
 

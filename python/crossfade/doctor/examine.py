@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from crossfade._values import checked_folder
 from crossfade.catalog import files, versions
 from crossfade.errors import CollectionBusy, CollectionError, DamagedFile, NotACollection
-from crossfade.store import Layout, Store, checked_folder
+from crossfade.store import Layout, Store
 
 from . import environment, leftovers, records, vectors, views
 from .facts import Case, Facts, Meter

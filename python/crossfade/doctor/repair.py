@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from crossfade._values import checked_folder
 from crossfade.catalog import Connection, files, health, tasks, versions
 from crossfade.document import TEXT_HASH_BYTES
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
 from crossfade.index import Block, VectorFile, is_owned, rewrite
 from crossfade.migration.fill import catch_up
-from crossfade.store import Store, checked_folder
+from crossfade.store import Store
 
 from . import leftovers, records
 from .examine import Progress, examine

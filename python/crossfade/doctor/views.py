@@ -124,5 +124,5 @@ def _describes(path: Path, space: Space) -> bool:
     try:
         fields = tomllib.loads(path.read_text())
         return fields.pop("fingerprint", None) == space.fingerprint and Space.from_dict(fields) == space
-    except (OSError, TypeError, ValueError):
+    except (OSError, TypeError, ValueError, RecursionError):
         return False

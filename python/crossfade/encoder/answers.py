@@ -6,12 +6,12 @@ import base64
 import binascii
 import contextlib
 import dataclasses
-import json
 import re
 from typing import Any
 
 import numpy as np
 
+from crossfade._values import parse_json
 from crossfade.errors import EncodingFailed
 
 SHOWN_CHARACTERS = 300  # of what a service says in an error
@@ -73,8 +73,8 @@ def _numbers(embedding: Any, index: int) -> Any:
 
 def _parsed(content: bytes) -> Any:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:  # not raised from it: it would keep the whole body
+        return parse_json(content)
+    except ValueError as error:  # not raised from it: it would keep the whole body
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, UnicodeError) else "no UTF-8"
     raise EncodingFailed(f"the service must answer JSON, it gave {told(content)!r} ({reason}); is the url right?")
 
@@ -87,8 +87,8 @@ def told(content: bytes) -> str:
 
 def _message(text: str) -> str:
     """The message in the JSON forms that are in use, the title of an HTML page, or the text itself."""
-    with contextlib.suppress(ValueError, RecursionError):
-        answer = json.loads(text)
+    with contextlib.suppress(ValueError):
+        answer = parse_json(text)
         error = answer.get("error", answer) if isinstance(answer, dict) else answer
         if not isinstance(error, dict):
             return str(error)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import blake3
 
+from crossfade._values import parse_json, shown
 from crossfade.errors import EngineUnavailable, InvalidInput, ModelError
 
 from .engines import ENGINES, REFERENCE, Engine, processor
@@ -28,6 +29,20 @@ ADVANTAGE = 1.15
 AUTO = "auto"
 
 _log = logging.getLogger("crossfade")
+
+
+def engines_named(engine: object, precision: object) -> list[Engine]:
+    """The engines that are meant.
+
+    Raises:
+        InvalidInput: There is none.
+    """
+    names = isinstance(engine, str) and isinstance(precision, str)
+    named = [it for it in ENGINES if names and engine in (AUTO, it.name) and precision in (AUTO, it.precision)]
+    if not named:
+        known = ", ".join(it.label for it in ENGINES)
+        raise InvalidInput(f"no engine is called {shown(engine)} with precision {shown(precision)}; there are {known}")
+    return named
 
 
 def choose(model: Model, precision: str, engine: str, threads: int, folder: Path) -> tuple[Runtime, Fidelity | None]:
@@ -44,10 +59,7 @@ def choose(model: Model, precision: str, engine: str, threads: int, folder: Path
         InvalidInput: No engine has that name, or none that precision.
         EngineUnavailable: What was asked for can't run here, or is not as good as float32.
     """
-    named = [it for it in ENGINES if engine in (AUTO, it.name) and precision in (AUTO, it.precision)]
-    if not named:
-        known = ", ".join(it.label for it in ENGINES)
-        raise InvalidInput(f"no engine is called {engine!r} with precision {precision!r}; there are {known}")
+    named = engines_named(engine, precision)
     lacks = {it.label: _lacks(it, model) for it in named}
     usable = [it for it in named if not lacks[it.label]]
     if not usable:
@@ -128,7 +140,7 @@ class _Trial:
 
 def _remembered(path: Path) -> dict[str, Fidelity]:
     try:
-        return {label: Fidelity(**fields) for label, fields in json.loads(path.read_text()).items()}
+        return {label: Fidelity(**fields) for label, fields in parse_json(path.read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):  # none, or damaged: it is measured again
         return {}
 

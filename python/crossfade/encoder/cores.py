@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+from crossfade._values import shown
 from crossfade.errors import InvalidInput
 
 # Of threads that work through a long call somebody waits for, and of those that work in the background.
@@ -42,7 +43,7 @@ def cpu_quota(text: str) -> int | None:
 def check_threads(threads: int, name: str = "threads") -> int:
     """The number, if it is a positive whole one; InvalidInput, calling it `name`, if not."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise InvalidInput(f"{name} must be a positive number, got {threads!r}")
+        raise InvalidInput(f"{name} must be a positive number, got {shown(threads)}")
     return threads
 
 

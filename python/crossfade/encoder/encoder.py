@@ -12,10 +12,12 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from crossfade._arrays import check_marks
+from crossfade._values import check_text, one_of
 from crossfade.errors import EncodingFailed, InvalidInput, ModelError
 from crossfade.space import Space, checked_space
 
-from .choice import choose
+from .choice import choose, engines_named
 from .cores import check_threads, usable_cores
 from .engines import EngineName, Precision
 from .loading import load_model
@@ -131,6 +133,7 @@ class Encoder:
             >>> encoder = Encoder.load(f"hf:org/name@{commit}")  # doctest: +SKIP
         """
         threads = usable_cores() if threads is None else check_threads(threads)
+        engines_named(engine, precision)  # before anything is fetched
         model, name = load_model(name_or_folder)
         runtime, fidelity = choose(model, precision, engine, threads, cache_folder() / "engines")
         facts = {
@@ -162,6 +165,8 @@ class Encoder:
         if not callable(function):
             raise InvalidInput(f"expected a callable from a list of texts to rows, got {type(function).__name__}")
         checked_space(space)
+        if name is not None:
+            check_text(name, "an encoder's name")
         engine = {"engine": "callable", "function": name or space.model, "precision": "unknown"}
         return cls(_Callable(function), space, None, engine, WRAPPED_BATCH)
 
@@ -262,11 +267,9 @@ class Encoder:
             EncodingFailed: The model failed, or gave rows that can't be used.
             SpendLimitReached: The call would pass an `http` encoder's spend_limit.
         """
-        if kind not in ("document", "query"):
-            raise InvalidInput(f'kind must be "document" or "query", got {kind!r}')
+        one_of(kind, "kind", ("document", "query"))
         check_texts(texts)
-        if cut is not None and (cut.shape != (len(texts),) or cut.dtype != np.bool_):
-            raise InvalidInput(f"cut must have the shape ({len(texts)},) and be bool, got {cut.shape} of {cut.dtype}")
+        check_marks(cut, len(texts), "cut")
         if threads is not None:
             check_threads(threads)
         prefix = self._space.query_prefix if kind == "query" else self._space.document_prefix

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfade._values import parse_json
 from crossfade.errors import InvalidInput, ModelDamaged, ModelError
 from crossfade.space import Space
 
@@ -147,7 +148,7 @@ def _require_columns(hidden: int, space: Space, dense: Sequence[Dense]) -> None:
 def _read_dense(path: str, read: Reader) -> Dense:
     """The layer in a subfolder that sentence-transformers wrote for a Dense module."""
     try:
-        fields = json.loads(read(f"{path}/config.json"))
+        fields = parse_json(read(f"{path}/config.json"))
         activation = str(fields.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
         shape = (int(fields["out_features"]), int(fields["in_features"]))
         places = {fields.get(key) or "sentence_embedding" for key in ("module_input_name", "module_output_name")}

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from crossfade._values import parse_json
 from crossfade.errors import InvalidInput, ModelDamaged, ModelError, ModelUnavailable
 
 from .fetch import is_intact
@@ -73,7 +74,7 @@ class _Entry:
 def read_record(folder: Path) -> tuple[ModelFile, ...]:
     """The files of a folder that was fetched completely; none where it was not, or the record can't be read."""
     try:
-        entries = json.loads((folder / RECORD).read_text("utf-8"))["files"]
+        entries = parse_json((folder / RECORD).read_text("utf-8"))["files"]
         return tuple(ModelFile(name=name, size=size, sha256=digest) for name, (size, digest) in entries.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ()
@@ -180,6 +181,6 @@ def _write_record(folder: Path, reference: Reference, names: list[str]) -> None:
 
 def _read_json(path: Path) -> object:
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except ValueError as error:
         raise ModelDamaged(f"{path} is no JSON ({error})") from error

@@ -10,6 +10,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from crossfade._values import parse_json
 from crossfade.errors import ModelDamaged
 
 from .head import Dense
@@ -57,7 +58,7 @@ def hash_dense(encoder: str, dense: Sequence[Dense]) -> str:
 def hash_tokenizer(content: bytes) -> str:
     """Hash of a tokenizer.json without truncation and padding, which are set by crossfade, and without layout."""
     try:
-        fields = json.loads(content)
+        fields = parse_json(content)
     except ValueError as error:
         raise ModelDamaged(f"tokenizer.json is no JSON ({error}); fetch it again") from error
     if not isinstance(fields, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from crossfade._values import shown
 from crossfade.errors import EncodingFailed, InvalidInput
 
 CHARACTERS_PER_TOKEN = 4
@@ -99,7 +100,7 @@ def counted(texts: Sequence[str], places: Sequence[int], count_tokens: CountToke
         raise EncodingFailed(f"count_tokens raised {type(error).__name__}: {error}") from error
     for index, number in zip(places, tokens, strict=True):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise InvalidInput(f"count_tokens must give a number of tokens, it gave {number!r:.80} for text {index}")
+            raise InvalidInput(f"count_tokens must give a number of tokens, it gave {shown(number)} for text {index}")
         if number > most:
             advice = "" if count_tokens else ", or give count_tokens= for an exact number"
             raise InvalidInput(

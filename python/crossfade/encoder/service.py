@@ -14,6 +14,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfade._values import one_of, shown
 from crossfade.errors import EncodingFailed, InvalidInput
 from crossfade.space import Space
 
@@ -29,6 +30,7 @@ _WHOLE = ("max_items", "max_request_tokens", "max_tokens_per_text", "concurrency
 _WHOLE_OR_NONE = ("dimensions", "requests_per_minute", "tokens_per_minute")
 _POSITIVE = ("timeout", "retry_seconds", "backoff")
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")  # never a key, so it may be shown
+_LARGEST = 1e15  # of seconds and of money, finite for all that is done with them
 _MONEY = ("price_per_million_tokens", "spend_limit")
 
 
@@ -100,13 +102,12 @@ class Settings:
         for name in (*_WHOLE, *_WHOLE_OR_NONE):
             self._require(name, int, lambda value: value >= 1, "a positive whole number", name in _WHOLE_OR_NONE)
         for name in _POSITIVE:
-            self._require(name, int | float, lambda value: 0 < value < np.inf, "a positive number", False)
+            self._require(name, int | float, lambda value: 0 < value < _LARGEST, "a positive number", False)
         for name in _MONEY:
-            self._require(name, int | float, lambda value: 0 <= value < np.inf, "an amount of money", True)
+            self._require(name, int | float, lambda value: 0 <= value < _LARGEST, "an amount of money", True)
         variable = "the name of an environment variable (capitals, digits and underscores), not the key itself,"
         self._require("key_env", str, _VARIABLE.fullmatch, variable, True)
-        if self.encoding_format not in ("float", "base64"):
-            raise InvalidInput(f'encoding_format must be "float" or "base64", got {self.encoding_format!r:.80}')
+        one_of(self.encoding_format, "encoding_format", ("float", "base64"))
         if self.count_tokens is not None and not callable(self.count_tokens):
             raise InvalidInput("count_tokens must be a callable from a text to its number of tokens")
         if self.spend_limit is not None and self.price_per_million_tokens is None:
@@ -137,7 +138,7 @@ class Service:
         fields: dict[str, Any] = {"model": space.model, "encoding_format": settings.encoding_format}
         if settings.dimensions is not None:
             if settings.dimensions != space.dim:
-                raise InvalidInput(f"dimensions={settings.dimensions} must be equal to dim={space.dim}")
+                raise InvalidInput(f"dimensions={shown(settings.dimensions)} must be equal to dim={space.dim}")
             fields["dimensions"] = settings.dimensions
         self._client = Client(url, fields, settings.key_env, settings.timeout)
         self._space = space

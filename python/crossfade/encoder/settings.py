@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from crossfade._values import parse_json
 from crossfade.errors import ModelDamaged, ModelError
 
 _POOLINGS = {
@@ -128,7 +128,7 @@ def _read_json(path: Path, default: object) -> Any:
     if not path.is_file():
         return default
     try:
-        return json.loads(path.read_text("utf-8"))
+        return parse_json(path.read_text("utf-8"))
     except ValueError as error:
         raise ModelDamaged(f"{path} is no JSON ({error})") from error
 

@@ -9,6 +9,7 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from crossfade._values import check_text
 from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged
 
 from .batching import Ids
@@ -19,6 +20,7 @@ CHARACTERS_PER_TOKEN = 8 * 4
 # Texts handed to the tokenizer at a time; bounds the memory of its results, which are far larger than the
 # ids.
 WINDOW = 512
+PART = 1 << 16  # characters of a text that may be copied at a time
 
 T = TypeVar("T")
 
@@ -39,20 +41,12 @@ def check_texts(texts: Sequence[str]) -> None:
     """
     if isinstance(texts, str | bytes):
         raise InvalidInput("expected a list of texts, got a single one; put it in a list")
-    if not isinstance(texts, Sequence | np.ndarray):
+    if not isinstance(texts, Sequence | np.ndarray) or getattr(texts, "ndim", 1) == 0:
         raise InvalidInput(f"expected a list of texts, got {type(texts).__name__}; make a list of it")
     for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidInput(f"text {index} must be a string, got {type(text).__name__}")
+        check_text(text, f"text {index}")
         if not text or text.isspace():
             raise InvalidInput(f"text {index} is empty; leave it out, it has no meaning to encode")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInput(
-                f"text {index} is no valid Unicode (lone surrogate at character {error.start}); decode its source "
-                "with errors='replace'"
-            ) from error
 
 
 class Tokenizer:
@@ -101,7 +95,7 @@ class Tokenizer:
         cut = np.zeros(len(texts), dtype=np.bool_)
         for start in range(0, len(texts), WINDOW):
             window = [self._shortened(text) for text in texts[start : start + WINDOW]]
-            cut[start : start + WINDOW] = [bool(rest) for _, rest in window]
+            cut[start : start + WINDOW] = [was_cut for _, was_cut in window]
             encodings = self._encode([prefix + text for text, _ in window])
             for index, encoding in enumerate(encodings, start):
                 ids.append(np.array(encoding.ids, dtype=np.int64))
@@ -112,12 +106,14 @@ class Tokenizer:
                     raise InvalidInput(f"text {name} has no tokens: nothing in it is known to the tokenizer")
         return Tokens(ids, cut)
 
-    def _shortened(self, text: str) -> tuple[str, str]:
-        """What the tokenizer gets of a text, and the rest."""
+    def _shortened(self, text: str) -> tuple[str, bool]:
+        """What the tokenizer gets of a text, and whether that is not all of it."""
         if len(text) <= self._max_characters:
-            return text, ""
-        text = text.strip()
-        return text[: self._max_characters], text[self._max_characters :]
+            return text, False
+        start = _past_white(text, 0)
+        end = start + self._max_characters
+        beginning, was_cut = text[start:end], _past_white(text, end) < len(text)
+        return beginning if was_cut else beginning.rstrip(), was_cut
 
     def _encode(self, texts: list[str]) -> list[tokenizers.Encoding]:
         # A single text takes the way without the tokenizer's thread pool, which a long list may be keeping
@@ -125,6 +121,13 @@ class Tokenizer:
         if len(texts) == 1:
             return [_guarded(lambda: self._inner.encode(texts[0]))]
         return list(_guarded(lambda: self._inner.encode_batch_fast(texts)))
+
+
+def _past_white(text: str, start: int) -> int:
+    """The place of the first character from `start` on that is no white space; the length of the text for none."""
+    while (part := text[start : start + PART]).isspace():
+        start += len(part)
+    return start + len(part) - len(part.lstrip())
 
 
 def _guarded(call: Callable[[], T]) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from crossfade._values import parse_json
 from crossfade.errors import ModelDamaged, ModelError
 
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
@@ -212,7 +212,7 @@ def _no_equal(key: str, wanted: str, found: object) -> str:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(content)
+        fields = parse_json(content)
     except ValueError as error:
         raise ModelDamaged(f"config.json is no JSON ({error}); fetch it again") from error
     if not isinstance(fields, dict):

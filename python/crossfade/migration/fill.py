@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import tenacity
 
 BATCH = 64  # documents: what a kill loses, and how long a stop waits; a second or two of work
-LEASE_SECONDS = 300.0
 OUTAGE_SECONDS = 60.0  # how long an encoder that fails for every text is tried again
 LOOK_SECONDS = 1.0  # a worker with nothing to do looks so often what others have added or given back
 PROBE = "A text that every encoder can embed."
@@ -141,7 +139,7 @@ class Filler:
             store.flush_hits(connection)
             version = self._find(versions.read(connection))
             lease = store.new_lease(connection, version)
-            taken = tasks.lease(connection, version.id, lease, time.time() + LEASE_SECONDS, count, keys)
+            taken = tasks.lease(connection, version.id, lease, count, keys)
             found = documents.fetch(connection, taken)
         if not taken:
             return 0

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from crossfade._values import shown
 from crossfade.bridge import Quality
 from crossfade.catalog import tasks, versions
 from crossfade.encoder import check_threads
@@ -106,9 +107,9 @@ class Migration:
         """
         state, current = self._read()
         if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
-            raise InvalidInput(f"sample must be a positive whole number of documents, got {sample!r}")
+            raise InvalidInput(f"sample must be a positive whole number of documents, got {shown(sample)}")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise InvalidInput(f"seed must be a whole number from 0 on, got {seed!r}")
+            raise InvalidInput(f"seed must be a whole number from 0 on, got {shown(seed)}")
         if cores is not None:
             check_threads(cores, "cores")
         with Stop() as asked:
@@ -147,8 +148,8 @@ class Migration:
         """
         if cores is not None:
             check_threads(cores, "cores")
-        if not isinstance(until, (int, float)) or not 0.0 <= until <= 1.0:
-            raise InvalidInput(f"until must be a share between 0 and 1, got {until!r}")
+        if isinstance(until, bool) or not isinstance(until, (int, float)) or not 0.0 <= until <= 1.0:
+            raise InvalidInput(f"until must be a share between 0 and 1, got {shown(until)}")
         state, current = self._read()
         target = state.versions[current.target]
         encoder = self._encoders.get(target)

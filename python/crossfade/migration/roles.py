@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from crossfade._values import shown
 from crossfade.catalog import Connection, tasks, versions
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
@@ -181,7 +182,7 @@ def _stale(source: versions.Version, ids: Sequence[str], failure: ModelError | N
 def _reason(force: str | None) -> str | None:
     """The reason to go on, None where there is none or it says nothing."""
     if force is not None and not isinstance(force, str):
-        raise InvalidInput(f"force must be the reason to go on, a text that is recorded, got {force!r:.80}")
+        raise InvalidInput(f"force must be the reason to go on, a text that is recorded, got {shown(force)}")
     return (force or "").strip() or None
 
 

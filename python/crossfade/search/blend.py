@@ -259,14 +259,15 @@ class Blend:
             NewerFormat: A newer crossfade wrote it.
         """
         arrays, facts = files.read(Path(folder), _NAME)
-        if bridge is not None and facts["bridge"] != bridge.digest:
-            raise DamagedFile(f"the Blend in {folder} belongs to another Bridge; fit both again")
-        return cls(
-            StandardUnits(arrays["old_mean"], arrays["old_axes"], facts["old_floor"]),
-            StandardUnits(arrays["new_mean"], arrays["new_axes"], facts["new_floor"]),
-            Estimate(**facts["estimate"]),
-            facts["full_weight"],
-            facts["documents"],
-            facts["bounded"],
-            facts["bridge"],
-        )
+        with files.complete(folder, _NAME):
+            if bridge is not None and facts["bridge"] != bridge.digest:
+                raise DamagedFile(f"the Blend in {folder} belongs to another Bridge; fit both again")
+            return cls(
+                StandardUnits(arrays["old_mean"], arrays["old_axes"], facts["old_floor"]),
+                StandardUnits(arrays["new_mean"], arrays["new_axes"], facts["new_floor"]),
+                Estimate(**facts["estimate"]),
+                facts["full_weight"],
+                facts["documents"],
+                facts["bounded"],
+                facts["bridge"],
+            )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, overload
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade import kernels
+from crossfade._values import json_copy, shown
 from crossfade.catalog import Database, documents, versions
 from crossfade.document import Document
 from crossfade.encoders import Encoders
@@ -194,10 +194,10 @@ def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> tuple[Mask
         view: What is searched.
         conditions: Field → value, or a list of values of which one must match.
     """
-    if conditions is None or conditions == {}:
+    if conditions is None:
         return None, True
     if not isinstance(conditions, Mapping) or not all(isinstance(field, str) for field in conditions):
-        raise InvalidInput(f"filter must map fields to a value or a list of values, got {conditions!r}")
+        raise InvalidInput(f"filter must map fields to a value or a list of values, got {shown(conditions)}")
     lists = {
         field: list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
         for field, value in conditions.items()
@@ -210,10 +210,9 @@ def allowed_keys(view: View, conditions: Mapping[str, Any] | None) -> tuple[Mask
     empty = [field for field, values in lists.items() if not values]
     if empty:
         raise InvalidInput(f"filter needs at least one value for {', '.join(empty)}")
-    try:
-        json.dumps(dict(lists), allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"filter must hold JSON values only: {error}") from error
+    if not lists:
+        return None, True
+    lists = json_copy(lists, "filter")
     mask = np.zeros(len(view.snapshot.dead), np.bool_)
     with view.database.reading() as connection:
         current = versions.seq(connection) == view.snapshot.state.seq

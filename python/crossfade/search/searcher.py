@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade import kernels
+from crossfade._arrays import numbers_of
 from crossfade._forks import lock
+from crossfade._values import shown
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, SpaceMismatch
 from crossfade.space import Space
@@ -37,8 +39,8 @@ class Searcher:
         """Hits for each text."""
         _check_k(k)
         for position, text in enumerate(texts):
-            if not isinstance(text, str) or not text.strip():
-                raise InvalidInput(f"query {position} must be a text to search for, got {text!r}")
+            if not isinstance(text, str) or not text or text.isspace():
+                raise InvalidInput(f"query {position} must be a text to search for, got {shown(text)}")
         if not texts:
             return []
         return self._answer(k, conditions, lambda view, allowed: rank_texts(view, texts, k, allowed))
@@ -102,15 +104,11 @@ class Searcher:
 
 def _check_k(k: object) -> None:
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= MOST_HITS:
-        raise InvalidInput(f"k must be a whole number from 1 to {MOST_HITS}, got {k!r}")
+        raise InvalidInput(f"k must be a whole number from 1 to {MOST_HITS}, got {shown(k)}")
 
 
 def _query_rows(vector: npt.ArrayLike, space: Space) -> npt.NDArray[np.float32]:
-    try:
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused below
-            row = np.ascontiguousarray(vector, np.float32)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"vector must be an array of {space.dim} numbers: {error}") from error
+    row = np.ascontiguousarray(numbers_of(vector, "vector"))
     if row.shape != (space.dim,):
         raise InvalidInput(f"vector must have shape ({space.dim},) for {space!r}, got {row.shape}")
     if not np.isfinite(row).all():

@@ -9,8 +9,6 @@ import re
 import uuid
 from pathlib import Path
 
-from crossfade.errors import InvalidInput
-
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -55,21 +53,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def checked_folder(path: object) -> Path:
-    """The absolute path of a collection's folder, which need not exist.
-
-    Raises:
-        InvalidInput: It can't be a path.
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise InvalidInput(f"a collection's path must be a string or a Path, got {path!r:.80}")
-    try:
-        folder = Path(path).absolute()
-        folder.exists()  # raises for a name that is too long, but not for NUL
-        if "\0" in str(folder):
-            raise ValueError("it holds NUL")
-    except (TypeError, ValueError, OSError) as error:
-        raise InvalidInput(f"{path!r:.80} can't be the path of a collection: {error}") from error
-    return folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -190,7 +189,7 @@ class Store:
 
     def dead_leases(self, connection: Connection, version: int) -> list[str]:
         """Leases whose holders died, or whose time has run out."""
-        owners = tasks.owners(connection, version, time.time()).items()
+        owners = tasks.owners(connection, version).items()
         return [owner for owner, expired in owners if expired or not self._is_alive(version, owner)]
 
     def flush_hits(self, connection: Connection) -> None:
