@@ -110,6 +110,9 @@ def read(connection: Connection) -> State:
         "WHERE state NOT IN ('abandoned', 'done') ORDER BY id DESC LIMIT 1"
     ).fetchone()
     migration = made(MigrationRow, latest) if latest else None
+    for number in (migration.source, migration.target) if migration else ():
+        if number not in versions:
+            raise WrongValue(f"version {number} is said to be part of the migration, and there is none")
     return State(uuid_, epoch, seq, live, documents, versions, migration)
 
 
