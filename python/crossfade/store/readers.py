@@ -105,7 +105,7 @@ class Readers:
                 for number, version in state.versions.items()
             }
             dead = self._dead(connection, last)
-        if any([reader.has_read_much() for reader in self._versions.values()]):
+        if sum(reader.take_rows_read() for reader in self._versions.values()) >= _KEYS_AT_ONCE:
             give_back()
         self._drop_lost()
         return Snapshot(state, dead, indices)
@@ -147,12 +147,12 @@ class _VersionReader:
         self._files: dict[int, VectorFile] = {}
         self._pools: dict[str, SegmentPool] = {}
         self.lost: set[str] = set()
-        self._read_rows = 0
+        self._rows_read = 0
 
-    def has_read_much(self) -> bool:
-        """Whether many rows were read since the last call; what that took meanwhile is no longer needed."""
-        much, self._read_rows = self._read_rows >= _KEYS_AT_ONCE, 0
-        return much
+    def take_rows_read(self) -> int:
+        """How many rows were read since the last call, of files or of segments."""
+        rows, self._rows_read = self._rows_read, 0
+        return rows
 
     def index(
         self, connection: Connection, rows: Sequence[files.FileRow], segments: Sequence[files.SegmentRow]
@@ -199,7 +199,7 @@ class _VersionReader:
             return
         else:
             new = file.refresh(extent)
-        self._read_rows += len(new.keys)
+        self._rows_read += len(new.keys)
         for start in range(0, len(new.keys), _KEYS_AT_ONCE):
             keys = new.keys[start : start + _KEYS_AT_ONCE]
             self._locations.add(row.number, keys, new.first_row + start)
@@ -225,7 +225,7 @@ class _VersionReader:
             self.lost.add(segment.name)
             return False
         self._pools[segment.name] = pool
-        self._read_rows += segment.rows
+        self._rows_read += segment.rows
         return True
 
 
