@@ -131,7 +131,7 @@ class Suite(Ground):
         tail = 4 if kind == "seal" else NEVER
         outcome = self._work(run, seed, number, operations, tail=tail, tracer=tracer)
         self._require(outcome, f"{operations} operations from {kind}")
-        before = self._root / "before"
+        before = self.root / "before"
         shutil.rmtree(run)
         shutil.copytree(folder, run)  # the log names its paths
         chance = random.Random(seed)
@@ -154,14 +154,14 @@ class Suite(Ground):
 
     def lose_power_while_creating(self, tries: int, every: int = 1) -> None:
         """The power goes while a collection is made: there is a whole one, or none."""
-        parent = self._root / "parent"
+        parent = self.root / "parent"
         parent.mkdir()
         tracer = tracing.command(self._log, calls=power.CALLS, data=True)
         outcome = self._nursery.run("create", tracer=tracer, folder=parent / "kb.cf", bug=self._bug)
         self._require(outcome, "create")
         shutil.rmtree(parent)
         parent.mkdir()
-        chance, after = random.Random(1), self._root / "after"
+        chance, after = random.Random(1), self.root / "after"
         for place, (disk, call) in enumerate(power.losses(parent, tracing.read(self._log))):
             if self.is_over:
                 return
@@ -185,7 +185,7 @@ class Suite(Ground):
         folder = self._begin(seed)
         self._require(self._work(folder, seed, 0, number + 1, leave=True, bug=None), "before the damage")
         wanted = list(self._damages(folder, only, cases))
-        scratch = self._root / "scratch"
+        scratch = self.root / "scratch"
         scratch.mkdir(exist_ok=True)
         while wanted and not self.is_over:
             outcome = self._nursery.run(
@@ -226,7 +226,7 @@ class Suite(Ground):
         Returns:
             False where no file system may be mounted.
         """
-        disk = self._root / "disk"
+        disk = self.root / "disk"
         disk.mkdir()
         if subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True
