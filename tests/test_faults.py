@@ -60,6 +60,21 @@ def test_errors_at_system_calls(suite: Suite, error: str, lasting: bool) -> None
 
 
 @traced
+def test_errors_of_reads(suite: Suite) -> None:
+    """A read that fails is an error of crossfade's own or does not matter, and the next try is right."""
+    suite.fail_reading("open", every=20)
+    suite.fail_reads("upsert", every=40)
+
+
+@traced
+@pytest.mark.parametrize("only", [".segment", ", 4096, 0"])
+def test_a_segment_whose_reading_fails_is_kept(suite: Suite, only: str) -> None:
+    """Where usearch can't map a segment, or the catalog's first page can't be read meanwhile, no segment is dropped."""
+    suite.fail_reading("search", every=3, only=only)
+    assert suite.figures["errors of reads"] >= 3
+
+
+@traced
 def test_a_kill_after_a_failed_commit(suite: Suite) -> None:
     """A commit whose sync failed may come back from the log after a crash, whole, and its rows with it."""
     suite.fail_and_kill("upsert", every=9)

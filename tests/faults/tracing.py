@@ -13,6 +13,7 @@ WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2")
 SYNCS = ("fsync", "fdatasync", "sync_file_range")
 NAMES = ("rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "openat")
 SIZES = ("ftruncate", "truncate", "fallocate", "fchmod")
+READS = ("openat", "read", "pread64", "readv", "preadv", "preadv2", "mmap", "getdents64")
 ALL = (*WRITES, *SYNCS, *NAMES, *SIZES)
 
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+|\?)(?P<rest>.*)")
@@ -43,7 +44,9 @@ def strace() -> str | None:
     return shutil.which("strace")
 
 
-def command(log: Path, *injections: str, calls: Sequence[str] = ALL, data: bool = False) -> list[str]:
+def command(
+    log: Path, *injections: str, calls: Sequence[str] = ALL, data: bool = False, under: Path | None = None
+) -> list[str]:
     """A tracer for `Nursery.run`.
 
     Args:
@@ -51,11 +54,14 @@ def command(log: Path, *injections: str, calls: Sequence[str] = ALL, data: bool 
         injections: As strace takes them: "fsync:error=EIO:when=3".
         calls: What is noted.
         data: Whether all that is written is noted too.
+        under: Only calls with what is in this folder now, which are those that faults are put into then.
     """
     traced = ",".join(f"?{name}" for name in calls)
     size = ["-xx", "-s", "16777216"] if data else ["-s", "32"]
     faults = [part for injection in injections for part in ("-e", f"inject={injection}")]
-    return [strace() or "strace", "-f", "-qq", "-y", *size, "-o", str(log), "-e", f"trace={traced}", *faults, "-p"]
+    paths = [part for path in ([under, *sorted(under.rglob("*"))] if under else []) for part in ("-P", str(path))]
+    noted = ["-o", str(log), "-e", f"trace={traced}"]
+    return [strace() or "strace", "-f", "-qq", "-y", *size, *noted, *paths, *faults, "-p"]
 
 
 def read(log: Path) -> Iterator[Call]:
