@@ -20,7 +20,7 @@ from typing import Any
 from bench.machine import facts
 
 from faults.nursery import Nursery
-from faults.parts import Part, parts, seeded
+from faults.parts import Part, parts
 from faults.suite import Suite
 
 PACKAGES = ("numpy", "usearch", "apsw", "hypothesis")
@@ -81,7 +81,7 @@ def main() -> int:
     asked = {name: getattr(arguments, name) for name in ("kills", "mutations", "steps")}
     machine = facts(PACKAGES)
     done = earlier(arguments.json, asked) if arguments.resume or arguments.only else {}
-    chosen = {name: part for name, part in (parts(**asked) | seeded()).items() if name.startswith(arguments.only)}
+    chosen = {name: part for name, part in parts(**asked).items() if name.startswith(arguments.only)}
     left = {name: part for name, part in chosen.items() if not (arguments.resume and name in done)}
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as workers:
         under_way = {workers.submit(run, name, part): name for name, part in left.items()}

@@ -22,10 +22,8 @@ STEPS_OF_ONE = 2_500  # of a process of the state machine
 def parts(kills: int, mutations: int, steps: int) -> dict[str, Part]:
     """All of them; those that need strace are left out where it is not installed."""
     chosen: dict[str, Part] = {
-        f"any order {seed}": lambda suite, seed=seed: any_order(suite, seed, STEPS_OF_ONE)
-        for seed in range(1, -(-steps // STEPS_OF_ONE) + 1)
+        f"history {seed}": lambda suite, seed=seed: suite.walk(seed, 200) for seed in range(100, 103)
     }
-    chosen |= {f"history {seed}": lambda suite, seed=seed: suite.walk(seed, 200) for seed in range(100, 103)}
     chosen |= {f"clock {seed}": lambda suite, seed=seed: suite.walk(seed, 100, clock=True) for seed in (200, 201)}
     chosen |= {
         f"random kills {place}": lambda suite, place=place: suite.kill_at_random(-(-kills // 8), 10_000 * place + 7)
@@ -38,7 +36,12 @@ def parts(kills: int, mutations: int, steps: int) -> dict[str, Part]:
     chosen["descriptors"] = lambda suite: suite.starve("upsert", "NOFILE", range(8, 60))
     chosen["memory"] = lambda suite: suite.starve("fit", "AS", range(0, 64 << 20, 2 << 20))
     chosen["full disk"] = lambda suite: suite.fill_the_disk(1_500_000)
-    return chosen | (_traced() if strace() else {})
+    if strace():
+        chosen |= _traced() | _seeded()
+    return chosen | {
+        f"any order {seed}": lambda suite, seed=seed: any_order(suite, seed, STEPS_OF_ONE)
+        for seed in range(1, -(-steps // STEPS_OF_ONE) + 1)
+    }
 
 
 def _traced() -> dict[str, Part]:
@@ -57,9 +60,8 @@ def _traced() -> dict[str, Part]:
     return chosen
 
 
-def seeded() -> dict[str, Part]:
-    """A part for every seeded bug: it must be found."""
-    return {f"seeded bug: {name}": lambda suite, name=name: _finds(suite, name) for name in bugs.BUGS if strace()}
+def _seeded() -> dict[str, Part]:
+    return {f"seeded bug: {name}": lambda suite, name=name: _finds(suite, name) for name in bugs.BUGS}
 
 
 def _finds(suite: Suite, name: str) -> None:
