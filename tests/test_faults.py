@@ -24,10 +24,15 @@ def nursery() -> Iterator[Nursery]:
     started.close()
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def suite(nursery: Nursery, tmp_path: Path) -> Iterator[Suite]:
+def suite(nursery: Nursery, tmp_path: Path, kept: Path) -> Iterator[Suite]:
     """Whatever a part finds fails its test."""
-    made = Suite(nursery, tmp_path)
+    made = Suite(nursery, tmp_path, kept=kept)
     yield made
     assert made.violations == []
 
@@ -44,7 +49,7 @@ def test_kills_at_any_moment(suite: Suite) -> None:
 
 
 @traced
-@pytest.mark.parametrize(("kind", "every"), [("seal", 6), ("cutover", 3)])
+@pytest.mark.parametrize(("kind", "every"), [("seal", 8), ("cutover", 3)])
 def test_kills_at_system_calls(suite: Suite, kind: str, every: int) -> None:
     """A SIGKILL at a system call of a publish or a cutover leaves it done or not begun."""
     suite.kill_everywhere(kind, every)
@@ -55,8 +60,8 @@ def test_kills_at_system_calls(suite: Suite, kind: str, every: int) -> None:
 @pytest.mark.parametrize(("error", "lasting"), [("EIO", False), ("ENOSPC", True)])
 def test_errors_at_system_calls(suite: Suite, error: str, lasting: bool) -> None:
     """An error of a write or sync is crossfade's own, acknowledges nothing, and the next try succeeds."""
-    suite.fail_everywhere("upsert", error, every=8, lasting=lasting)
-    suite.fail_everywhere("seal", error, every=8, lasting=lasting)
+    suite.fail_everywhere("upsert", error, every=12, lasting=lasting)
+    suite.fail_everywhere("seal", error, every=12, lasting=lasting)
 
 
 @traced
@@ -77,25 +82,25 @@ def test_a_segment_whose_reading_fails_is_kept(suite: Suite, only: str) -> None:
 @traced
 def test_a_kill_after_a_failed_commit(suite: Suite) -> None:
     """A commit whose sync failed may come back from the log after a crash, whole, and its rows with it."""
-    suite.fail_and_kill("upsert", every=9)
+    suite.fail_and_kill("upsert", every=12)
 
 
 @traced
 @pytest.mark.parametrize(("kind", "operations"), [("migrate", 3), ("seal", 1)])
 def test_power_is_lost(suite: Suite, kind: str, operations: int) -> None:
     """What was acknowledged survives the loss of everything that was not synced."""
-    suite.lose_power(kind, operations, tries=2, most=5)
+    suite.lose_power(kind, operations, tries=2, most=4)
 
 
 @traced
 def test_power_is_lost_while_a_collection_is_made(suite: Suite) -> None:
     """There is a whole collection, or none."""
-    suite.lose_power_while_creating(tries=1, every=4)
+    suite.lose_power_while_creating(tries=1, every=6)
 
 
 def test_damaged_files(suite: Suite) -> None:
     """Whatever a file of the folder holds, the answers are right or it is refused; no process dies of it."""
-    suite.damage_files(cases=120)
+    suite.damage_files(cases=80)
 
 
 def test_few_descriptors(suite: Suite) -> None:
@@ -117,6 +122,6 @@ def test_a_full_disk(suite: Suite) -> None:
 
 @traced
 @pytest.mark.parametrize("name", SHORT)
-def test_seeded_bugs_are_found(nursery: Nursery, tmp_path: Path, name: str) -> None:
+def test_seeded_bugs_are_found(nursery: Nursery, tmp_path: Path, kept: Path, name: str) -> None:
     """A rule of the protocol that is broken makes the part of the suite fail that watches over it."""
-    assert finds(Suite(nursery, tmp_path, bug=name), bugs.BUGS[name].part)
+    assert finds(Suite(nursery, tmp_path, bug=name, kept=kept), bugs.BUGS[name].part)

@@ -22,6 +22,7 @@ from bench.machine import facts
 from faults.nursery import Nursery
 from faults.parts import Part, parts
 from faults.suite import Suite
+from faults.tracing import strace
 
 PACKAGES = ("numpy", "usearch", "apsw", "hypothesis")
 
@@ -78,6 +79,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="parts whose names begin so; the file's other parts stay")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
+    if strace() is None:
+        parser.error("strace puts the faults into system calls, and is not installed")
     asked = {name: getattr(arguments, name) for name in ("kills", "mutations", "steps")}
     machine = facts(PACKAGES)
     done = earlier(arguments.json, asked) if arguments.resume or arguments.only else {}

@@ -25,13 +25,15 @@ class Ground:
         nursery: Runs the tasks.
         root: An empty folder.
         bug: Which rule of crossfade is broken in the tasks that work (not in those that check).
+        kept: Where folders to begin with are kept for others, if not in `root`.
     """
 
-    def __init__(self, nursery: Nursery, root: Path, bug: str | None = None) -> None:
+    def __init__(self, nursery: Nursery, root: Path, bug: str | None = None, kept: Path | None = None) -> None:
         self.figures: Counter[str] = Counter()
         self.violations: list[str] = []
         self._nursery = nursery
         self.root = root
+        self._kept = kept or root
         self._bug = bug
         self._numbers = 0
 
@@ -39,7 +41,7 @@ class Ground:
     def another(self, bug: str) -> Iterator[Self]:
         """One of the same kind for a seeded bug, in a folder of its own."""
         with tempfile.TemporaryDirectory(dir=self.root) as root:
-            yield type(self)(self._nursery, Path(root), bug)
+            yield type(self)(self._nursery, Path(root), bug, self._kept)
 
     @property
     def is_over(self) -> bool:
@@ -72,14 +74,14 @@ class Ground:
 
     def _begin(self, seed: int) -> Path:
         """A new folder as every history begins with."""
-        first = self.root / "first"
+        first = self._kept / "first"
         if not first.exists():
             self._require(self._nursery.run("create", folder=first), "create")
         return self._copy(first)
 
     def _before(self, kind: str, seed: int) -> Path:
         """A folder in which the next operation is of a kind."""
-        folder = self.root / f"before-{kind}-{seed}"
+        folder = self._kept / f"before-{kind}-{seed}"
         if not folder.exists():
             number = history.first_of(seed, kind)
             made = self._begin(seed)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from faults import bugs
 from faults.suite import Suite, finds
-from faults.tracing import strace
 
 Part = Callable[[Suite], object]
 TESTS = Path(__file__).resolve().parent.parent
@@ -20,7 +19,7 @@ STEPS_OF_ONE = 2_500  # of a process of the state machine
 
 
 def parts(kills: int, mutations: int, steps: int) -> dict[str, Part]:
-    """All of them; those that need strace are left out where it is not installed."""
+    """All of them; most need strace."""
     chosen: dict[str, Part] = {
         f"history {seed}": lambda suite, seed=seed: suite.walk(seed, 200) for seed in range(100, 103)
     }
@@ -36,8 +35,7 @@ def parts(kills: int, mutations: int, steps: int) -> dict[str, Part]:
     chosen["descriptors"] = lambda suite: suite.starve("upsert", "NOFILE", range(8, 60))
     chosen["memory"] = lambda suite: suite.starve("fit", "AS", range(0, 64 << 20, 2 << 20))
     chosen["full disk"] = lambda suite: suite.fill_the_disk(1_500_000)
-    if strace():
-        chosen |= _traced() | _seeded()
+    chosen |= _traced() | _seeded()
     return chosen | {
         f"any order {seed}": lambda suite, seed=seed: any_order(suite, seed, STEPS_OF_ONE)
         for seed in range(1, -(-steps // STEPS_OF_ONE) + 1)
