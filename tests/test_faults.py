@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +129,24 @@ def test_a_full_disk(suite: Suite) -> None:
 def test_seeded_bugs_are_found(nursery: Nursery, tmp_path: Path, kept: Path, name: str) -> None:
     """A rule of the protocol that is broken makes the part of the suite fail that watches over it."""
     assert finds(Suite(nursery, tmp_path, bug=name, kept=kept), bugs.BUGS[name].part)
+
+
+@traced
+def test_the_long_form_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Figures are in its file after every part; what stands there is not run again, nor mixed with another run's."""
+    file = tmp_path / "faults.json"
+    tests = Path(__file__).resolve().parent
+    command = [sys.executable, "-m", "faults", "--only=seeded bug: acknowledged", "--resume", f"--json={file}"]
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(tests)}
+        return subprocess.run([*command, *options], cwd=tests.parent, env=environment, capture_output=True, text=True)
+
+    assert run().returncode == 0
+    written = file.read_bytes()
+    report = json.loads(written)
+    assert [part["figures"] for part in report["parts"].values()] == [{"seeded bugs": 1, "seeded bugs found": 1}]
+    assert report["violations"] == []
+    again = run()
+    assert (again.returncode, again.stderr, file.read_bytes()) == (0, "", written)
+    assert "ask for the same" in run("--kills=7").stderr

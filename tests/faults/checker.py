@@ -23,7 +23,7 @@ QUERIES = 20
 K = 12
 LEAST_COSINE = 0.999  # between a stored vector and its text's: rows are kept as float16
 MOST_DIFFERENCE = 5e-3  # between a score and the cosine of the texts' vectors
-MOST_SECONDS = 10.0
+MOST_SECONDS = 20.0  # on a machine that has other things to do
 PROBE = "a probe that no history writes"
 
 Answers = list[cf.Hits]

@@ -68,28 +68,37 @@ class Failures(Ground):
                 self._check(copy, seed, number + done, not done, at)
                 shutil.rmtree(copy)
 
-    def fail_reads(self, kind: str, every: int = 1, seed: int = 1) -> None:
-        """EIO at the system calls of one operation that read the collection's files."""
+    def fail_reads(self, kind: str, every: int = 1, seed: int = 1, lasting: bool = False) -> None:
+        """EIO at the system calls of one operation that read the collection's files: once, or from there on."""
         folder, number = self._before(kind, seed), history.first_of(seed, kind)
-        for at, copy, outcome in self._unreadable(folder, kind, every, seed=seed, first=number, count=1, again=True):
+        arguments = {"seed": seed, "first": number, "count": 1, "again": not lasting}
+        for at, copy, outcome in self._unreadable(folder, kind, every, lasting=lasting, **arguments):
             done = len(outcome.said("done"))
-            if not done:
+            if not done and not lasting:
                 self.violations.append(f"{at}: the next try failed too: {outcome.said('failed')[-1:]}")
             self._check(copy, seed, number + done, not done, at)
 
-    def fail_reading(self, what: str, every: int = 1, seed: int = 1, only: str = "") -> None:
+    def fail_reading(self, what: str, every: int = 1, seed: int = 1, only: str = "", lasting: bool = False) -> None:
         """EIO at the system calls with which a collection is opened ("open"), or an open one searched ("search")."""
         folder, number = self._before("fill", seed), history.first_of(seed, "fill") + 1
         filled = self._copy(folder)
         self._require(self._work(filled, seed, number - 1, 1, tail=NEVER, bug=None), "fill")
         arguments = {"task": "look", "seed": seed, "number": number, "what": what}
-        for at, copy, outcome in self._unreadable(filled, what, every, only, **arguments):
-            for (problems,) in outcome.said("looked") or [[["the next try failed too"]]]:
-                self.violations += [f"{at}: {problem}" for problem in problems]
+        for at, copy, outcome in self._unreadable(filled, what, every, only, lasting, **arguments):
+            if not outcome.said("looked") and not lasting:
+                self.violations.append(f"{at}: the next try failed too: {outcome.said('failed')[-1:]}")
+            self.violations += [f"{at}: {problem}" for (problems,) in outcome.said("looked") for problem in problems]
             self._check(copy, seed, number, False, at)
 
     def _unreadable(
-        self, folder: Path, doing: str, every: int, only: str = "", task: str = "work", **arguments: Any
+        self,
+        folder: Path,
+        doing: str,
+        every: int,
+        only: str = "",
+        lasting: bool = False,
+        task: str = "work",
+        **arguments: Any,
     ) -> Iterator[tuple[str, Path, Outcome]]:
         """What a task does to copies of a folder where one of its reads fails, for each of them."""
 
@@ -102,8 +111,8 @@ class Failures(Ground):
         for call in [call for call in tracing.read(self._log) if only in call.arguments][::-every]:
             if self.is_over:
                 return
-            at = f"EIO at {call.name} {call.count} of one {doing}"
-            copy, outcome = run(f"{call.name}:error=EIO:when={call.count}")
+            at = f"EIO at {call.name} {call.count} of one {doing}{', lasting' if lasting else ''}"
+            copy, outcome = run(f"{call.name}:error=EIO:when={call.count}{'+' if lasting else ''}")
             self._require(outcome, at, may_fail=True)
             injected = [one for one in tracing.read(self._log) if one.injected]
             at += f", {injected[0].arguments[:120]}" if injected else ""

@@ -59,7 +59,7 @@ class Nursery:
         tracer: Sequence[str] = (),
         limits: dict[str, int] | None = None,
         kill: dict[str, Any] | None = None,
-        seconds: float = 60.0,
+        seconds: float = 120.0,
         **arguments: Any,
     ) -> Outcome:
         """Runs a task to its end.

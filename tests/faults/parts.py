@@ -48,11 +48,15 @@ def _traced() -> dict[str, Part]:
         chosen[f"kills everywhere: {kind}"] = lambda suite, kind=kind: suite.kill_everywhere(kind)
         chosen[f"EIO everywhere: {kind}"] = lambda suite, kind=kind: suite.fail_everywhere(kind, "EIO")
         chosen[f"ENOSPC everywhere: {kind}"] = lambda suite, kind=kind: suite.fail_everywhere(kind, "ENOSPC")
-        chosen[f"lasting EIO: {kind}"] = lambda suite, kind=kind: suite.fail_everywhere(kind, "EIO", lasting=True)
+        chosen[f"lasting EIO everywhere: {kind}"] = lambda suite, kind=kind: suite.fail_everywhere(
+            kind, "EIO", lasting=True
+        )
         chosen[f"EIO on reads: {kind}"] = lambda suite, kind=kind: suite.fail_reads(kind)
         chosen[f"power: {kind}"] = lambda suite, kind=kind: suite.lose_power(kind, 1 if kind == "seal" else 4, 4)
     for what in ("open", "search"):
         chosen[f"EIO on reads: {what}"] = lambda suite, what=what: suite.fail_reading(what)
+        chosen[f"lasting EIO on reads: {what}"] = lambda suite, what=what: suite.fail_reading(what, lasting=True)
+    chosen["lasting EIO on reads: upsert"] = lambda suite: suite.fail_reads("upsert", lasting=True)
     chosen["EIO, then kills"] = lambda suite: suite.fail_and_kill("upsert")
     chosen["power: create"] = lambda suite: suite.lose_power_while_creating(4)
     return chosen
