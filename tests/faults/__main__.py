@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,14 +28,19 @@ from faults.tracing import strace
 PACKAGES = ("numpy", "usearch", "apsw", "hypothesis")
 
 
-def run(name: str, part: Part) -> dict[str, Any]:
-    """One part in a nursery of its own: what it did and found."""
+def run(name: str, part: Part, over: threading.Event) -> dict[str, Any]:
+    """One part in a nursery of its own: what it did and found; `over` is set, and heard, where one can't go on."""
+    if over.is_set():
+        raise concurrent.futures.CancelledError
     nursery = Nursery()
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="faults-") as root:
             suite = Suite(nursery, Path(root))
             part(suite)
+    except BaseException:
+        over.set()
+        raise
     finally:
         nursery.close()
     seconds = time.monotonic() - started
@@ -86,8 +92,9 @@ def main() -> int:
     done = earlier(arguments.json, asked) if arguments.resume or arguments.only else {}
     chosen = {name: part for name, part in parts(**asked).items() if name.startswith(arguments.only)}
     left = {name: part for name, part in chosen.items() if not (arguments.resume and name in done)}
+    over = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as workers:
-        under_way = {workers.submit(run, name, part): name for name, part in left.items()}
+        under_way = {workers.submit(run, name, part, over): name for name, part in left.items()}
         try:
             for ended in concurrent.futures.as_completed(under_way):
                 done[under_way[ended]] = {"commit": machine["commit"], **ended.result()}
