@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,7 +70,8 @@ def main() -> None:
     cutover = json.loads(options.cutover.read_text()) if options.cutover else None
     words = options.page.read_text()
     before, after = words.partition(BEGIN)[0], words.partition(END)[2]
-    lines = "\n".join(figures(json.loads(options.file.read_text()), cutover))
+    found = figures(json.loads(options.file.read_text()), cutover)
+    lines = "\n".join(line if line.startswith("|") else textwrap.fill(line, 120) for line in found)
     options.page.write_text(f"{before}{BEGIN}\n\n{lines}\n\n{END}{after}")
 
 
@@ -96,9 +98,11 @@ def figures(report: Report, cutover: Report | None) -> Iterator[str]:
     if cutover:
         yield _cutovers(cutover)
     everything = _sum(list(parts.values()))
+    if (steps := everything["steps of the state machine"]) < asked["steps"]:
+        yield from ("", f"Not complete: {steps:,} of {asked['steps']:,} steps of the state machine so far.")
     yield from (
         "",
-        f"After {everything['checks']:,} of these a checker compared the whole collection with the model; "
+        f"{everything['checks']:,} times a checker compared the whole collection with the model; "
         f"{everything['kills']:,} processes were killed in all. What came of the damaged files:",
         "",
         *_damages(everything),
