@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +18,9 @@ NAMES = ("rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdi
 SIZES = ("ftruncate", "truncate", "fallocate", "fchmod")
 READS = ("openat", "read", "pread64", "readv", "preadv", "preadv2", "mmap", "getdents64")
 ALL = (*WRITES, *SYNCS, *NAMES, *SIZES)
+
+# What a process calls to learn that it is traced: then, and only then, it gets this error.
+PROBE, PROBE_ERROR = "getxattr", errno.EXDEV
 
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+|\?)(?P<rest>.*)")
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
@@ -56,7 +62,8 @@ def command(
         data: Whether all that is written is noted too.
         under: Only calls with what is in this folder now, which are those that faults are put into then.
     """
-    traced = ",".join(f"?{name}" for name in calls)
+    traced = ",".join(f"?{name}" for name in (*calls, PROBE))
+    injections = (f"{PROBE}:error={errno.errorcode[PROBE_ERROR]}", *injections)
     size = ["-xx", "-s", "16777216"] if data else ["-s", "32"]
     faults = [part for injection in injections for part in ("-e", f"inject={injection}")]
     paths = [part for path in ([under, *sorted(under.rglob("*"))] if under else []) for part in ("-P", str(path))]
@@ -64,12 +71,23 @@ def command(
     return [strace() or "strace", "-f", "-qq", "-y", *size, *noted, *paths, *faults, "-p"]
 
 
+def wait_until_traced(folder: str) -> None:
+    """Returns when this process's next system call is seen by the tracer that was given `folder` or no folder."""
+    while True:
+        try:
+            os.getxattr(folder, "user.traced")
+        except OSError as error:
+            if error.errno == PROBE_ERROR:
+                return
+        time.sleep(0.001)
+
+
 def read(log: Path) -> Iterator[Call]:
     """The calls of a log, in order."""
     counts: Counter[tuple[str, str]] = Counter()
     for line in log.read_text(errors="surrogateescape").splitlines():
         found = _LINE.fullmatch(line)
-        if found:
+        if found and found["name"] != PROBE:
             counts[found["thread"], found["name"]] += 1
             yield Call(
                 found["name"],
