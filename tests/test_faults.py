@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import bugs
+from faults import bugs, power, tracing
 from faults.nursery import Nursery
 from faults.suite import Suite, finds
 from faults.tracing import strace
@@ -94,6 +94,19 @@ def test_a_kill_after_a_failed_commit(suite: Suite) -> None:
 def test_power_is_lost(suite: Suite, kind: str, operations: int) -> None:
     """What was acknowledged survives the loss of everything that was not synced."""
     suite.lose_power(kind, operations, tries=2, most=4)
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_file_that_was_made_before_calls_were_noted(tmp_path: Path, synced: bool) -> None:
+    """What is written to it lasts once it and its folder are synced, like that of any other."""
+    folder = tmp_path / "kb.cf"
+    folder.mkdir()
+    disk = power.Disk(folder)
+    disk.feed(tracing.Call("pwrite64", rf'3<{folder}/log>, "\x61", 1, 0', 1, 1, False))
+    for path in (folder / "log", folder) if synced else ():
+        disk.feed(tracing.Call("fsync", f"3<{path}>", 0, 1, False))
+    disk.write_after_loss(tmp_path / "left", None)
+    assert [path.read_bytes() for path in (tmp_path / "left").iterdir()] == ([b"a"] if synced else [])
 
 
 @traced
