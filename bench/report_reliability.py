@@ -114,13 +114,14 @@ def _sum(parts: list[Report]) -> Figures:
 
 
 def _cutovers(found: Report) -> str:
-    wrong = found["errors"] + found["mixed"] + found["wrong"]
+    wrong = found["errors"] + found["mixed"] + found["wrong"] + found.get("stale", 0)
     seen, pause = (
-        ", ".join(f"{name} {value:.1f}" for name, value in found[times].items()) for times in ("visible_ms", "pause_ms")
+        ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in found[times].items())
+        for times in ("visible_ms", "pause_ms")
     )
     return (
-        f"| cutovers and rollbacks under searches, visible after {seen} ms, pausing them for {pause} ms "
-        f"| `bench.cutover` | {found['switches']:,} switches, {found['queries']:,} queries | {wrong} | |"
+        f"| switches back and forth under searches; seen after {seen} ms; searches at a switch beside others: "
+        f"{pause} ms | `bench.cutover` | {found['switches']:,} switches, {found['queries']:,} queries | {wrong} | |"
     )
 
 
