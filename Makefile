@@ -19,13 +19,15 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
-# The long form of the fault suite and of the state machine; figures as JSON. KILLS and MUTATIONS say how long.
+# The long form of the fault suite; figures go to JSON. An interrupted run goes on with `make faults FLAGS=--resume`.
 KILLS     ?= 1000
 MUTATIONS ?= 10000
+STEPS     ?= 100000
+JSON      ?= build/faults.json
 faults: $(STAMP)
 	$(call need,strace,strace)
-	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS) --mutations $(MUTATIONS)
-	CROSSFADE_FAULTS=long $(BIN)/python -m pytest tests/test_stateful.py tests/test_api_fuzz.py
+	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS) --mutations $(MUTATIONS) --steps $(STEPS) --json $(JSON) $(FLAGS)
+	CROSSFADE_FAULTS=long $(BIN)/python -m pytest tests/test_api_fuzz.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import crossfade
+from faults import bugs
+from faults.parts import parts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +50,18 @@ def test_readme_names_every_command() -> None:
     text = (ROOT / "README.md").read_text()
     missing = [name for name in get_command(app).commands if f"crossfade {name}" not in text]  # type: ignore[attr-defined]
     assert missing == []
+
+
+def test_the_page_of_reliability_names_what_there_is() -> None:
+    """Every test, seeded bug, file and part of the fault suite that docs/reliability.md names exists."""
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    known = {*re.findall(r"def (test_\w+)", tests), *bugs.BUGS}
+    assert [name for name in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text) if name not in known] == []
+    assert [path for path in re.findall(r"tests/[\w/]+\.py", text) if not (ROOT / path).exists()] == []
+    names = [*parts(kills=1, mutations=1, steps=1)]
+    named = re.findall(r"^\|[^|]+\| `([^`.]+)` \|", text, re.MULTILINE)
+    assert [name for name in named if not any(part.startswith(name) for part in names)] == []
 
 
 def test_decisions_fit_on_a_page() -> None:

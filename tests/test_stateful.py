@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +30,10 @@ def crash_if_due(texts: list[str]) -> None:
 ENCODERS = [wrapped(*which, before=crash_if_due) for which in (OLD, NEW, THIRD)]
 IDS = [f"d{number}" for number in range(260)]
 SEED_DOCUMENTS = 220  # enough for a Bridge
-LONG = os.environ.get("CROSSFADE_FAULTS") == "long"  # 100,000 steps
+# The long form, `python -m faults`, says how many steps, and where to note how many there were.
+STEPS = int(os.environ.get("CROSSFADE_STEPS", 380))
+LONG = "CROSSFADE_STEPS" in os.environ
+figures = Counter[str]()
 
 
 class Crash(BaseException):
@@ -66,6 +71,8 @@ class CollectionMachine(RuleBasedStateMachine):
                 if version["missing"] == 0:
                     assert require_true_vectors(self.folder, version["number"], encoder) == len(self.model)
         shutil.rmtree(self.root)
+        if noted := os.environ.get("CROSSFADE_STEPS_NOTED"):
+            Path(noted).write_text(json.dumps(figures))
 
     def write(self, names: list[str]) -> None:
         batch = []
@@ -232,6 +239,7 @@ class CollectionMachine(RuleBasedStateMachine):
         if builder:
             builder.join()
         shutil.copytree(self.folder, self.root / "left")
+        figures["crashes of the state machine"] += 1
 
     def come_back(self) -> None:
         shutil.rmtree(self.folder)
@@ -244,6 +252,7 @@ class CollectionMachine(RuleBasedStateMachine):
     def holds_what_was_written(self) -> None:
         if not hasattr(self, "docs"):
             return
+        figures["steps of the state machine"] += 1  # with the first one, that creates
         assert len(self.docs) == len(self.model)
         assert self.index_of(self.docs.space) == self.live
         for name in [*list(self.model)[::37], *list(self.deleted)[:3]]:
@@ -295,8 +304,9 @@ class CollectionMachine(RuleBasedStateMachine):
 
 TestCollection = CollectionMachine.TestCase
 TestCollection.settings = settings(
-    max_examples=4_000 if LONG else 20,
+    max_examples=-(-STEPS // 19),  # some end before their last step
     stateful_step_count=25,
     deadline=None,
+    database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

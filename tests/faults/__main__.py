@@ -1,110 +1,118 @@
-"""The long form of the fault suite: `python -m faults --kills 1000 --mutations 10000`; figures as JSON at the end."""
+"""The long form of the fault suite: `python -m faults --kills 1000 --mutations 10000 --steps 100000 --json FILE`.
+
+FILE is written after every part, so a run may be interrupted, and go on with --resume.
+"""
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import datetime
 import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from faults import bugs
+from bench.machine import facts
+
 from faults.nursery import Nursery
-from faults.suite import Suite, finds
+from faults.parts import Part, parts
+from faults.suite import Suite
 from faults.tracing import strace
 
-AIMED = ("seal", "cutover", "rollback", "upsert", "delete", "migrate", "fill", "fit", "prune", "abandon", "metadata")
-Part = Callable[[Suite], object]
+PACKAGES = ("numpy", "usearch", "apsw", "hypothesis")
 
 
-def parts(kills: int, mutations: int) -> dict[str, Part]:
-    """The long form's parts by name; those that need strace are left out where it is not installed."""
-    chosen: dict[str, Part] = {
-        f"history {seed}": lambda suite, seed=seed: suite.walk(seed, 200) for seed in range(100, 103)
-    }
-    chosen |= {f"clock {seed}": lambda suite, seed=seed: suite.walk(seed, 100, clock=True) for seed in (200, 201)}
-    chosen |= {
-        f"random kills {place}": lambda suite, place=place: suite.kill_at_random(kills // 4, seed=10_000 * place + 7)
-        for place in range(4)
-    }
-    chosen |= {
-        f"damage {place}": lambda suite, place=place: suite.damage_files(mutations // 4, seed=place + 1)
-        for place in range(4)
-    }
-    chosen["descriptors"] = lambda suite: suite.starve("upsert", "NOFILE", range(8, 60))
-    chosen["memory"] = lambda suite: suite.starve("fit", "AS", range(0, 64 << 20, 2 << 20))
-    chosen["a full disk"] = lambda suite: suite.fill_the_disk(1_500_000)
-    if strace():
-        for kind in AIMED:
-            chosen[f"kills everywhere: {kind}"] = lambda suite, kind=kind: suite.kill_everywhere(kind)
-            chosen[f"EIO everywhere: {kind}"] = lambda suite, kind=kind: suite.fail_everywhere(kind, "EIO")
-            chosen[f"ENOSPC everywhere: {kind}"] = lambda suite, kind=kind: suite.fail_everywhere(kind, "ENOSPC")
-            chosen[f"lasting EIO: {kind}"] = lambda suite, kind=kind: suite.fail_everywhere(kind, "EIO", lasting=True)
-            chosen[f"power: {kind}"] = lambda suite, kind=kind: suite.lose_power(kind, 1 if kind == "seal" else 4, 4)
-        chosen["EIO, then kills"] = lambda suite: suite.fail_and_kill("upsert")
-        chosen["power: create"] = lambda suite: suite.lose_power_while_creating(4)
-    return chosen
-
-
-def run(name: str, part: Part) -> tuple[str, Counter[str], list[str]]:
-    """One part in a nursery of its own."""
+def run(name: str, part: Part, over: threading.Event) -> dict[str, Any]:
+    """One part in a nursery of its own: what it did and found; `over` is set, and heard, where one can't go on."""
+    if over.is_set():
+        raise concurrent.futures.CancelledError
     nursery = Nursery()
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="faults-") as root:
             suite = Suite(nursery, Path(root))
             part(suite)
+    except BaseException:
+        over.set()
+        raise
     finally:
         nursery.close()
-    sys.stderr.write(f"{name}: {len(suite.violations)} violations, {time.monotonic() - started:.0f} s\n")
-    return name, suite.figures, suite.violations
+    seconds = time.monotonic() - started
+    sys.stderr.write(f"{name}: {len(suite.violations)} violations, {seconds:.0f} s\n")
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "figures": dict(suite.figures),
+        "violations": suite.violations[:20],
+    }
 
 
-def found(name: str) -> bool:
-    """Whether the suite finds a seeded bug."""
-    nursery = Nursery()
-    try:
-        with tempfile.TemporaryDirectory(prefix="faults-") as root:
-            return finds(Suite(nursery, Path(root), bug=name), bugs.BUGS[name].part)
-    finally:
-        nursery.close()
+def summary(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """All parts' figures together."""
+    figures = sum((Counter(part["figures"]) for part in done.values()), Counter[str]())
+    inside = sum(count for name, count in figures.items() if name.startswith("kills inside"))
+    return {
+        **dict(sorted(figures.items())),
+        "share of kills inside publish and cutover": round(inside / max(1, figures["kills"]), 3),
+        "seconds of all parts": round(sum(part["seconds"] for part in done.values())),
+        "violations": [f"{name}: {problem}" for name, part in done.items() for problem in part["violations"]],
+    }
+
+
+def earlier(file: Path | None, asked: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """The parts that stand in FILE, if as much was asked of them."""
+    if file is None or not file.exists():
+        return {}
+    report = json.loads(file.read_text())
+    if report["asked"] != asked:
+        sys.exit(f"{file} is of a run with {report['asked']}, not {asked}: name another file, or ask for the same")
+    return dict(report["parts"])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=1_000)
-    parser.add_argument("--mutations", type=int, default=10_000)
-    parser.add_argument("--only", default="", help="parts whose names begin so")
-    parser.add_argument("--without-bugs", action="store_true", help="leave the seeded bugs out")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=1_000, help="at random moments")
+    parser.add_argument("--mutations", type=int, default=10_000, help="of files")
+    parser.add_argument("--steps", type=int, default=100_000, help="of the state machine")
+    parser.add_argument("--json", type=Path, help="where the figures are written")
+    parser.add_argument("--resume", action="store_true", help="leave out the parts that stand in the file")
+    parser.add_argument("--only", default="", help="parts whose names begin so; the file's other parts stay")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
-    figures: Counter[str] = Counter()
-    violations: list[str] = []
-    started = time.monotonic()
-    every = parts(arguments.kills, arguments.mutations)
-    chosen = {name: part for name, part in every.items() if name.startswith(arguments.only)}
-    seeded = [] if arguments.without_bugs or arguments.only or not strace() else list(bugs.BUGS)
+    if strace() is None:
+        parser.error("strace puts the faults into system calls, and is not installed")
+    asked = {name: getattr(arguments, name) for name in ("kills", "mutations", "steps")}
+    machine = facts(PACKAGES)
+    done = earlier(arguments.json, asked) if arguments.resume or arguments.only else {}
+    chosen = {name: part for name, part in parts(**asked).items() if name.startswith(arguments.only)}
+    left = {name: part for name, part in chosen.items() if not (arguments.resume and name in done)}
+    over = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as workers:
-        for name, counted, problems in workers.map(lambda item: run(*item), chosen.items()):
-            figures.update(counted)
-            violations += [f"{name}: {problem}" for problem in problems]
-        caught = dict(zip(seeded, workers.map(found, seeded), strict=True))
-    violations += [f"the seeded bug {name} was not found" for name, was in caught.items() if not was]
-    inside = sum(count for name, count in figures.items() if name.startswith("kills inside"))
-    report = {
-        **dict(sorted(figures.items())),
-        "share of kills inside publish and cutover": round(inside / max(1, figures["kills"]), 3),
-        "seeded bugs found": f"{sum(caught.values())} of {len(caught)}",
-        "seconds": round(time.monotonic() - started),
-        "violations": violations[:100],
-    }
+        under_way = {workers.submit(run, name, part, over): name for name, part in left.items()}
+        try:
+            for ended in concurrent.futures.as_completed(under_way):
+                done[under_way[ended]] = {"commit": machine["commit"], **ended.result()}
+                if arguments.json:
+                    write(arguments.json, {"asked": asked, "machine": machine, **summary(done), "parts": done})
+        finally:
+            workers.shutdown(wait=False, cancel_futures=True)
+    report = summary(done)
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    return int(bool(violations))
+    return int(bool(report["violations"]))
+
+
+def write(file: Path, report: dict[str, Any]) -> None:
+    """Writes all of it or nothing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".partly")
+    beside.write_text(json.dumps(report, indent=1) + "\n")
+    beside.replace(file)
 
 
 if __name__ == "__main__":

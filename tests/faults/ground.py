@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from faults import damage, history, tracing
 from faults.nursery import Nursery, Outcome
@@ -23,15 +25,23 @@ class Ground:
         nursery: Runs the tasks.
         root: An empty folder.
         bug: Which rule of crossfade is broken in the tasks that work (not in those that check).
+        kept: Where folders to begin with are kept for others, if not in `root`.
     """
 
-    def __init__(self, nursery: Nursery, root: Path, bug: str | None = None) -> None:
+    def __init__(self, nursery: Nursery, root: Path, bug: str | None = None, kept: Path | None = None) -> None:
         self.figures: Counter[str] = Counter()
         self.violations: list[str] = []
         self._nursery = nursery
-        self._root = root
+        self.root = root
+        self._kept = kept or root
         self._bug = bug
         self._numbers = 0
+
+    @contextmanager
+    def another(self, bug: str) -> Iterator[Self]:
+        """One of the same kind for a seeded bug, in a folder of its own."""
+        with tempfile.TemporaryDirectory(dir=self.root) as root:
+            yield type(self)(self._nursery, Path(root), bug, self._kept)
 
     @property
     def is_over(self) -> bool:
@@ -40,7 +50,7 @@ class Ground:
 
     @property
     def _log(self) -> Path:
-        return self._root / "calls.log"
+        return self.root / "calls.log"
 
     def _work(
         self, folder: Path, seed: int, first: int, count: int, *, bug: str | None = "", **keywords: Any
@@ -64,14 +74,14 @@ class Ground:
 
     def _begin(self, seed: int) -> Path:
         """A new folder as every history begins with."""
-        first = self._root / "first"
+        first = self._kept / "first"
         if not first.exists():
             self._require(self._nursery.run("create", folder=first), "create")
         return self._copy(first)
 
     def _before(self, kind: str, seed: int) -> Path:
         """A folder in which the next operation is of a kind."""
-        folder = self._root / f"before-{kind}-{seed}"
+        folder = self._kept / f"before-{kind}-{seed}"
         if not folder.exists():
             number = history.first_of(seed, kind)
             made = self._begin(seed)
@@ -83,7 +93,7 @@ class Ground:
 
     def _copy(self, folder: Path) -> Path:
         self._numbers += 1
-        return Path(shutil.copytree(folder, self._root / f"copy-{self._numbers}"))
+        return Path(shutil.copytree(folder, self.root / f"copy-{self._numbers}"))
 
     def _require(self, outcome: Outcome, what: str, *, killed: bool = False, may_fail: bool = False) -> None:
         """A task ends by itself or by a SIGKILL it was sent, and raises nothing but crossfade's own errors."""

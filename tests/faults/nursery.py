@@ -59,7 +59,7 @@ class Nursery:
         tracer: Sequence[str] = (),
         limits: dict[str, int] | None = None,
         kill: dict[str, Any] | None = None,
-        seconds: float = 60.0,
+        seconds: float = 120.0,
         **arguments: Any,
     ) -> Outcome:
         """Runs a task to its end.
@@ -154,13 +154,12 @@ def _attach(command: list[str], child: int) -> subprocess.Popen[bytes] | None:
     while "TracerPid:\t0\n" in Path(f"/proc/{child}/status").read_text():
         assert tracer.poll() is None, f"{command[0]} ended with {tracer.returncode}"
         time.sleep(0.001)
-    time.sleep(0.005)  # it is seized, and in a moment stopped
     return tracer
 
 
 def _live(request: dict[str, Any], channel: socket.socket, gate: int) -> None:
     """The child's whole life."""
-    from faults import tasks
+    from faults import tasks, tracing
 
     def say(*words: Any) -> None:
         channel.send(json.dumps(words).encode()[:_MOST_BYTES])
@@ -168,6 +167,8 @@ def _live(request: dict[str, Any], channel: socket.socket, gate: int) -> None:
     def pass_gate() -> None:
         say("gate")
         os.read(gate, 1)
+        if request["tracer"]:
+            tracing.wait_until_traced(request["arguments"]["folder"])
         for name, most in request["limits"].items():
             allowed = most + (_address_space() if name == "AS" else 0)
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (allowed, allowed))

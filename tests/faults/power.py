@@ -18,7 +18,7 @@ from .tracing import NAMES, SIZES, SYNCS, WRITES, Call, decoded
 CALLS = (*WRITES, *SYNCS, *NAMES, *SIZES, "sendto")
 SECTOR = 512
 
-_FILE = re.compile(r"(\d+)<([^>]*)>(?:\(deleted\))?")
+_FILE = re.compile(r"(\d+)<([^>]*)>(\(deleted\))?")
 _STRING = re.compile(r'"([^"]*)"')
 _AT = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"([^"]*)"')
 
@@ -108,7 +108,11 @@ class Disk:
         found = _FILE.match(call.arguments)
         assert found, call
         path = decoded(found[2]).decode()
-        return int(found[1]), self._names.get(path) if self._inside(path) else None
+        if not self._inside(path) or found[3]:
+            return int(found[1]), None
+        if path not in self._names:  # it was made after the folder was copied, and before calls were noted
+            self._rename_names({path: Inode(b"")})
+        return int(found[1]), self._names[path]
 
     def _paths(self, call: Call) -> list[str]:
         pairs = _AT.findall(call.arguments)

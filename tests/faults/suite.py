@@ -8,15 +8,14 @@ import subprocess
 from collections.abc import Callable, Sequence
 
 from faults import history, power, tracing
-from faults.ground import Ground
+from faults.failures import Failures
 from faults.tasks import NEVER, TAIL_ROWS
 
 ALL_OF_IT = 10**9
 HISTORY = 150  # operations before a new history begins
-SYNC_FAILURES = (".rows", ".blocks")  # after a failed sync of these nothing may be acknowledged
 
 
-class Suite(Ground):
+class Suite(Failures):
     """Everything bad that can be done; what is found adds up in `violations`."""
 
     def walk(self, seed: int, operations: int, step: int = 10, clock: bool = False) -> None:
@@ -73,56 +72,6 @@ class Suite(Ground):
             self._check(copy, seed, number + done, outcome.code != 0, f"killed at {at}", thorough=place % 6 == 0)
             shutil.rmtree(copy)
 
-    def fail_everywhere(self, kind: str, error: str, every: int = 1, seed: int = 1, lasting: bool = False) -> None:
-        """An error of the operating system at one operation's system calls: once, or from there on."""
-        folder, number = self._before(kind, seed), history.first_of(seed, kind)
-        calls = self._calls(folder, seed, number, kind)
-        if error == "ENOSPC":
-            calls = [call for call in calls if call.name in (*tracing.WRITES, *tracing.NAMES)]
-        for call in calls[::every]:
-            if self.is_over:
-                return
-            at = f"{error} at {call.name} {call.count} of one {kind}{', lasting' if lasting else ''}"
-            copy = self._copy(folder)
-            injection = f"{call.name}:error={error}:when={call.count}{'+' if lasting else ''}"
-            outcome = self._traced(copy, seed, number, kind, injection, again=not lasting)
-            self.figures["errors"] += 1
-            self._require(outcome, at, may_fail=True)
-            done = len(outcome.said("done"))
-            if not done and not lasting:
-                self.violations.append(f"{at}: the next try failed too: {outcome.said('failed')[-1:]}")
-            if any(one.injected and one.syncs(*SYNC_FAILURES) for one in tracing.read(self._log)) and not outcome.said(
-                "failed"
-            ):
-                self.violations.append(f"{at}: acknowledged all the same")
-            self._check(copy, seed, number + done, not done, at)
-            shutil.rmtree(copy)
-
-    def fail_and_kill(self, kind: str, every: int = 1, seed: int = 1) -> None:
-        """A commit whose sync fails, and a SIGKILL at each system call of the next try."""
-        folder, number = self._before(kind, seed), history.first_of(seed, kind)
-        calls = self._calls(folder, seed, number, kind)
-        rows = max(place for place, call in enumerate(calls) if call.syncs(*SYNC_FAILURES))
-        for sync in [call for call in calls[rows:] if call.syncs("-wal")][:1]:
-            failure = f"{sync.name}:error=EIO:when={sync.count}"
-            copy = self._copy(folder)
-            self._traced(copy, seed, number, kind, failure, again=True)
-            calls = list(tracing.read(self._log))
-            failed = next((place for place, call in enumerate(calls) if call.injected), len(calls))
-            for call in [call for call in calls[failed + 1 :] if call.name != sync.name][::every]:
-                if self.is_over:
-                    return
-                copy = self._copy(folder)
-                kill = f"{call.name}:signal=KILL:when={call.count}"
-                outcome = self._traced(copy, seed, number, kind, failure, kill, again=True)
-                self.figures["points"] += 1
-                self._count_kill(outcome)
-                done = len(outcome.said("done"))
-                at = f"EIO at {sync.name} {sync.count}, then killed at {call.name} {call.count} of one {kind}"
-                self._require(outcome, at, killed=True, may_fail=True)
-                self._check(copy, seed, number + done, not done, at)
-                shutil.rmtree(copy)
-
     def lose_power(self, kind: str, operations: int, tries: int, most: int = ALL_OF_IT, seed: int = 1) -> None:
         """The power goes after system calls of some operations, and with it what was not synced."""
         folder, number = self._before(kind, seed), history.first_of(seed, kind)
@@ -131,7 +80,7 @@ class Suite(Ground):
         tail = 4 if kind == "seal" else NEVER
         outcome = self._work(run, seed, number, operations, tail=tail, tracer=tracer)
         self._require(outcome, f"{operations} operations from {kind}")
-        before = self._root / "before"
+        before = self.root / "before"
         shutil.rmtree(run)
         shutil.copytree(folder, run)  # the log names its paths
         chance = random.Random(seed)
@@ -154,14 +103,14 @@ class Suite(Ground):
 
     def lose_power_while_creating(self, tries: int, every: int = 1) -> None:
         """The power goes while a collection is made: there is a whole one, or none."""
-        parent = self._root / "parent"
+        parent = self.root / "parent"
         parent.mkdir()
         tracer = tracing.command(self._log, calls=power.CALLS, data=True)
         outcome = self._nursery.run("create", tracer=tracer, folder=parent / "kb.cf", bug=self._bug)
         self._require(outcome, "create")
         shutil.rmtree(parent)
         parent.mkdir()
-        chance, after = random.Random(1), self._root / "after"
+        chance, after = random.Random(1), self.root / "after"
         for place, (disk, call) in enumerate(power.losses(parent, tracing.read(self._log))):
             if self.is_over:
                 return
@@ -185,7 +134,7 @@ class Suite(Ground):
         folder = self._begin(seed)
         self._require(self._work(folder, seed, 0, number + 1, leave=True, bug=None), "before the damage")
         wanted = list(self._damages(folder, only, cases))
-        scratch = self._root / "scratch"
+        scratch = self.root / "scratch"
         scratch.mkdir(exist_ok=True)
         while wanted and not self.is_over:
             outcome = self._nursery.run(
@@ -226,7 +175,7 @@ class Suite(Ground):
         Returns:
             False where no file system may be mounted.
         """
-        disk = self._root / "disk"
+        disk = self.root / "disk"
         disk.mkdir()
         if subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True

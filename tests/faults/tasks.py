@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import crossfade as cf
 from crossfade import migration
 from crossfade.errors import CrossfadeError
 from crossfade.migration import roles
@@ -114,6 +115,26 @@ def check(say: Say, gate: Gate, folder: str, seed: int, number: int, in_hand: bo
     sealing.TAIL_ROWS = NEVER
     problems, found = checker.inspect(Path(folder), seed, number, in_hand, thorough)
     say("checked", problems[:20], found)
+
+
+def look(say: Say, gate: Gate, folder: str, seed: int, number: int, what: str, bug: str | None = None) -> None:
+    """Opens a collection, or searches one that is open, until that succeeds, twice at most; says what is wrong then."""
+    sealing.TAIL_ROWS = NEVER
+    bugs.install(bug)
+    model, hands = history.after(seed, number), None
+    if what == "search":
+        hands = history.Hands(Path(folder))
+        with hands.another() as other:  # so that there is something new to read
+            other.upsert(cf.Document("probe", checker.PROBE))
+            other.delete("probe")
+    gate()
+    for _ in range(2):
+        try:
+            hands = hands or history.Hands(Path(folder))
+            say("looked", checker.of_searches(hands.docs, model))
+            return
+        except (CrossfadeError, MemoryError) as error:
+            say("failed", what, f"{type(error).__name__}: {error}"[:300])
 
 
 def serve(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +16,11 @@ WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2")
 SYNCS = ("fsync", "fdatasync", "sync_file_range")
 NAMES = ("rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "openat")
 SIZES = ("ftruncate", "truncate", "fallocate", "fchmod")
+READS = ("openat", "read", "pread64", "readv", "preadv", "preadv2", "mmap", "getdents64")
 ALL = (*WRITES, *SYNCS, *NAMES, *SIZES)
+
+# What a process calls to learn that it is traced: then, and only then, it gets this error.
+PROBE, PROBE_ERROR = "getxattr", errno.EXDEV
 
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+|\?)(?P<rest>.*)")
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
@@ -43,7 +50,9 @@ def strace() -> str | None:
     return shutil.which("strace")
 
 
-def command(log: Path, *injections: str, calls: Sequence[str] = ALL, data: bool = False) -> list[str]:
+def command(
+    log: Path, *injections: str, calls: Sequence[str] = ALL, data: bool = False, under: Path | None = None
+) -> list[str]:
     """A tracer for `Nursery.run`.
 
     Args:
@@ -51,11 +60,26 @@ def command(log: Path, *injections: str, calls: Sequence[str] = ALL, data: bool 
         injections: As strace takes them: "fsync:error=EIO:when=3".
         calls: What is noted.
         data: Whether all that is written is noted too.
+        under: Only calls with what is in this folder now, which are those that faults are put into then.
     """
-    traced = ",".join(f"?{name}" for name in calls)
+    traced = ",".join(f"?{name}" for name in (*calls, PROBE))
+    injections = (f"{PROBE}:error={errno.errorcode[PROBE_ERROR]}", *injections)
     size = ["-xx", "-s", "16777216"] if data else ["-s", "32"]
     faults = [part for injection in injections for part in ("-e", f"inject={injection}")]
-    return [strace() or "strace", "-f", "-qq", "-y", *size, "-o", str(log), "-e", f"trace={traced}", *faults, "-p"]
+    paths = [part for path in ([under, *sorted(under.rglob("*"))] if under else []) for part in ("-P", str(path))]
+    noted = ["-o", str(log), "-e", f"trace={traced}"]
+    return [strace() or "strace", "-f", "-qq", "-y", *size, *noted, *paths, *faults, "-p"]
+
+
+def wait_until_traced(folder: str) -> None:
+    """Returns when this process's next system call is seen by the tracer that was given `folder` or no folder."""
+    while True:
+        try:
+            os.getxattr(folder, "user.traced")
+        except OSError as error:
+            if error.errno == PROBE_ERROR:
+                return
+        time.sleep(0.001)
 
 
 def read(log: Path) -> Iterator[Call]:
@@ -63,7 +87,7 @@ def read(log: Path) -> Iterator[Call]:
     counts: Counter[tuple[str, str]] = Counter()
     for line in log.read_text(errors="surrogateescape").splitlines():
         found = _LINE.fullmatch(line)
-        if found:
+        if found and found["name"] != PROBE:
             counts[found["thread"], found["name"]] += 1
             yield Call(
                 found["name"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 from pathlib import Path
 
@@ -19,6 +21,8 @@ EXPANSION_ADD = 128
 EXPANSION_SEARCH = 64
 
 _ERRORS = (RuntimeError, ValueError, IndexError, MemoryError)
+# usearch raises the system's errors under their names; a file that is gone is no error of the system.
+_OF_THE_SYSTEM = {os.strerror(number) for number in errno.errorcode} - {os.strerror(errno.ENOENT)}
 _SIZES = struct.Struct("<2I")
 _HEAD = struct.Struct("<7s3H4B3Q?")
 # usearch's numbers for inner product, float16, uint64 keys, uint32 slots.
@@ -86,6 +90,10 @@ def view(path: Path, rows: int, dim: int) -> Index:
         graph = new_graph(dim)
         graph.view(str(path))
     except _ERRORS as error:
+        if isinstance(error, MemoryError) or str(error) in _OF_THE_SYSTEM:
+            raise StorageFailed(
+                f"could not map {path}: {error}; free memory and descriptors, then try again"
+            ) from error
         raise damaged(path, f"usearch refused it: {error}") from error
     if (graph.size, graph.ndim, graph.connectivity) != (rows, dim, CONNECTIVITY):
         raise damaged(path, f"usearch opened {graph.size} rows of {graph.ndim}, expected {rows} of {dim}")

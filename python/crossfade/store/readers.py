@@ -236,8 +236,9 @@ class CatalogVerified:
         self._database = database
 
     def is_verified(self, identity: str) -> bool:
-        with self._database.reading() as connection:
+        with _where_possible(), self._database.reading() as connection:
             return files.is_verified(connection, identity)
+        return False
 
     def remember(self, identity: str) -> None:
         if not self._database.read_only:
@@ -246,5 +247,5 @@ class CatalogVerified:
 
 
 def _where_possible() -> contextlib.suppress:
-    """Searches go on where nothing can be written; what is lost is only that the next reader finds it out again."""
-    return contextlib.suppress(CollectionBusy, StorageFailed)
+    """A catalog that fails here is no reason to distrust a file: what is lost is only that it is found out again."""
+    return contextlib.suppress(CollectionBusy, DamagedFile, StorageFailed)
