@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from crossfade.errors import (
     ReadOnlyCollection,
     SpaceMismatch,
 )
+from crossfade.index import Block, FilePair, vectors
+from crossfade.index.vectors import verify_block
 from crossfade.store import sealing
 from crossfade.store.snapshot import Snapshot
 from support import OLD, content_of, documents, filled, is_first, settle, text_of, wait_until, wrapped
@@ -498,6 +501,35 @@ def test_a_builder_that_fails_rests(folder: Path, old: cf.Encoder, monkeypatch: 
         docs.upsert(documents(1, start=300))
         wait_until(lambda: bool(segments_of(folder)))
         assert failures() == [1]
+
+
+def test_what_was_compared_is_not_compared_again(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An opening compares the rows added since the last one with their checksums, or all of a file that was altered."""
+    compared: list[int] = []
+
+    def noted(pair: FilePair, descriptor: int, block: Block) -> None:
+        compared.append(block.first_row)
+        verify_block(pair, descriptor, block)
+
+    def compared_by_a_search() -> list[int]:
+        compared.clear()
+        with cf.Collection.open(folder, old) as docs:
+            is_first(docs, 3)
+        return compared
+
+    monkeypatch.setattr(vectors, "verify_block", noted)
+    filled(folder, old, 50).close()
+    assert compared_by_a_search() == [0]
+    assert compared_by_a_search() == []
+    with cf.Collection.open(folder, old) as docs:
+        docs.upsert(documents(20, start=50))
+    assert compared_by_a_search() == [50]
+    (rows,) = (folder / "versions" / "0001").glob("*.rows")
+    os.utime(rows)
+    assert compared_by_a_search() == [0, 50]
+    assert compared_by_a_search() == []
 
 
 def test_segments_are_merged(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

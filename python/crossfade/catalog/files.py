@@ -124,9 +124,15 @@ def remove_file(connection: Connection, number: int) -> None:
     connection.execute("DELETE FROM file WHERE number = ?", (number,))
 
 
-def forget_verified(connection: Connection) -> None:
-    """Forgets which files were compared with their checksums: in a copy of the folder they are others."""
-    connection.execute("DELETE FROM verified")
+def verified(connection: Connection, start: str = "") -> list[str]:
+    """Identities of files that were compared with their checksums: all, or those that begin so, up to a colon."""
+    query = "SELECT identity FROM verified WHERE ? = '' OR (identity > ? || ':' AND identity < ? || ';')"
+    return [identity for (identity,) in connection.execute(query, (start,) * 3)]
+
+
+def forget_verified(connection: Connection, start: str = "") -> None:
+    """Forgets those: all of them for a copy of the folder, whose files are others."""
+    connection.executemany("DELETE FROM verified WHERE identity = ?", ((it,) for it in verified(connection, start)))
 
 
 def is_verified(connection: Connection, identity: str) -> bool:

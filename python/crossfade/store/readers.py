@@ -208,10 +208,14 @@ class _VersionReader:
     def _check(self, row: files.FileRow, file: VectorFile) -> None:
         path = self._folder / f"{row.id}.rows"
         status = path.stat()
-        identity = f"{path.name}:{row.rows}:{status.st_ino}:{status.st_mtime_ns}"
-        if row.rows and not self._verified.is_verified(identity):
-            file.verify()
-            self._verified.remember(identity)
+        same = f"{path.name}:{status.st_ino}"
+        identity = f"{same}:{row.rows}:{status.st_mtime_ns}"
+        if not row.rows or self._verified.is_verified(identity):
+            return
+        # Files only grow: where rows were added since, those before them need not be compared again.
+        earlier = [int(known.split(":")[2]) for known in self._verified.beginning(same)]
+        file.verify(max((rows for rows in earlier if max(earlier) < row.rows), default=0))
+        self._verified.remember(identity, instead_of=same)
 
     def _open(self, segment: files.SegmentRow) -> bool:
         if segment.name in self._pools:
@@ -240,9 +244,16 @@ class CatalogVerified:
             return files.is_verified(connection, identity)
         return False
 
-    def remember(self, identity: str) -> None:
+    def beginning(self, start: str) -> list[str]:
+        """The identities that begin so, up to a colon."""
+        with self._database.reading() as connection:
+            return files.verified(connection, start)
+
+    def remember(self, identity: str, instead_of: str | None = None) -> None:
         if not self._database.read_only:
             with _where_possible(), self._database.writing() as connection:
+                if instead_of:
+                    files.forget_verified(connection, instead_of)
                 files.remember_verified(connection, identity)
 
 
