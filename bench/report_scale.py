@@ -1,6 +1,6 @@
 """Write docs/scale.md from what `python -m bench.scale --json FILE` measured.
 
-python -m bench.report_scale FILE [--out docs/scale.md]
+python -m bench.report_scale FILE [--sealing FILE] [--out docs/scale.md]
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ STATED, MILLION = 5 * 10**6, 10**6
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--sealing", type=Path, help="what bench.sealing measured")
     parser.add_argument("--out", type=Path, default=Path("docs/scale.md"))
     options = parser.parse_args()
     report = json.loads(options.file.read_text())
-    options.out.write_text("\n".join(page(report)) + "\n")
+    lines = [*page(report), *(sealed(json.loads(options.sealing.read_text())) if options.sealing else ())]
+    options.out.write_text("\n".join(lines) + "\n")
     draw(report, options.out.with_suffix(".svg"))
 
 
@@ -119,6 +121,24 @@ def wide(report: dict[str, Any]) -> Iterator[str]:
         f"and {held[1]:.0f} MB of anonymous memory (extrapolated). The mapped files are 15 GB of rows and 16 GB of "
         "segments a version; searches are as fast as above only where the machine can cache what they touch.",
     )
+
+
+def sealed(report: dict[str, Any]) -> Iterator[str]:
+    """What searches pay while a segment is built."""
+    yield from (
+        "",
+        "## While a segment is built",
+        "",
+        f"`python -m bench.sealing`, commit {report['machine']['commit']}: searches in ms with the longest tail that is "
+        "not sealed yet, and while a thread of the same process builds a segment of it, in the last turn of all "
+        "documents. The longest ones are usearch's: it holds the interpreter's lock while it writes and opens a file.",
+        "",
+        "| documents | before: median | p99 | longest | while building: median | p99 | longest |",
+        "|---|---|---|---|---|---|---|",
+    )
+    for turn in report["turns"]:
+        cells = [turn[when][name] for when in ("idle_ms", "building_ms") for name in ("p50", "p99", "max")]
+        yield f"| {turn['documents']:,} | " + " | ".join(map(str, cells)) + " |"
 
 
 def points(report: dict[str, Any], state: str, cost: Cost) -> list[tuple[int, float]]:
