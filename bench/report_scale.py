@@ -129,8 +129,8 @@ def sealed(report: dict[str, Any]) -> Iterator[str]:
         "",
         "## While a segment is built",
         "",
-        f"`python -m bench.sealing`, commit {report['machine']['commit']}: searches in ms with the longest tail that is "
-        "not sealed yet, and while a thread of the same process builds a segment of it, in the last turn of all "
+        f"`python -m bench.sealing`, commit {report['machine']['commit']}: searches in ms with the longest tail that "
+        "is not sealed yet, and while a thread of the same process builds a segment of it, in the last turn of all "
         "documents. The longest ones are usearch's: it holds the interpreter's lock while it writes and opens a file.",
         "",
         "| documents | before: median | p99 | longest | while building: median | p99 | longest |",

@@ -46,6 +46,14 @@ def test_a_history_without_faults(suite: Suite) -> None:
     suite.walk(seed=3, operations=30, step=15, clock=True)
 
 
+def test_a_task_that_hangs_says_where(nursery: Nursery, tmp_path: Path) -> None:
+    """It is killed after its time, and its stacks are told."""
+    nursery.run("create", folder=tmp_path / "kb.cf")
+    outcome = nursery.run("work", folder=tmp_path / "kb.cf", seed=1, first=0, count=10**6, seconds=0.3)
+    assert outcome.code is None
+    assert "in work" in outcome.said("hung")[0][0]
+
+
 def test_kills_at_any_moment(suite: Suite) -> None:
     """SIGKILLs, most of them aimed at publish and cutover, lose nothing acknowledged and bring nothing back."""
     suite.kill_at_random(kills=8, seed=1)
@@ -73,6 +81,7 @@ def test_errors_of_reads(suite: Suite) -> None:
     """A read that fails is an error of crossfade's own or does not matter, and the next try is right."""
     suite.fail_reading("open", every=20)
     suite.fail_reads("upsert", every=40)
+    suite.fail_reads("prune", every=3, only="/bridges")
 
 
 @traced

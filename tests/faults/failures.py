@@ -68,11 +68,11 @@ class Failures(Ground):
                 self._check(copy, seed, number + done, not done, at)
                 shutil.rmtree(copy)
 
-    def fail_reads(self, kind: str, every: int = 1, seed: int = 1, lasting: bool = False) -> None:
+    def fail_reads(self, kind: str, every: int = 1, seed: int = 1, only: str = "", lasting: bool = False) -> None:
         """EIO at the system calls of one operation that read the collection's files: once, or from there on."""
         folder, number = self._before(kind, seed), history.first_of(seed, kind)
         arguments = {"seed": seed, "first": number, "count": 1, "again": not lasting}
-        for at, copy, outcome in self._unreadable(folder, kind, every, lasting=lasting, **arguments):
+        for at, copy, outcome in self._unreadable(folder, kind, every, only, lasting, **arguments):
             done = len(outcome.said("done"))
             if not done and not lasting:
                 self.violations.append(f"{at}: the next try failed too: {outcome.said('failed')[-1:]}")

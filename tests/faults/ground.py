@@ -100,7 +100,7 @@ class Ground:
         for (trace,) in outcome.said("untyped"):
             self.violations.append(f"{what}: {trace}")
         if outcome.code not in ((0, -9) if killed else (0,)) and not outcome.said("untyped"):
-            self.violations.append(f"{what}: ended with {outcome.code}")
+            self.violations.append(f"{what}: ended with {outcome.code} {outcome.said('hung')}")
         if not may_fail:
             self.violations += [f"{what}: failed without a fault: {failed}" for failed in outcome.said("failed")]
 
@@ -114,7 +114,8 @@ class Ground:
         self.figures["checks"] += 1
         checked = outcome.said("checked")
         if not checked or outcome.code != 0:
-            self.violations.append(f"{what}: the checker ended with {outcome.code} {outcome.said('untyped')}")
+            why = outcome.said("untyped") + outcome.said("hung")
+            self.violations.append(f"{what}: the checker ended with {outcome.code} {why}")
             return None
         problems, found = checked[0]
         self.violations += [f"{what}: {problem}" for problem in problems]

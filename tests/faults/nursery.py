@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import faulthandler
 import json
 import os
 import resource
@@ -16,13 +17,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _MOST_BYTES = 1 << 17
+_TELL_STACKS = signal.SIGUSR1
 _ANYBODY_MAY_TRACE = (0x59616D61, -1)  # prctl's PR_SET_PTRACER
 
 
@@ -103,32 +106,37 @@ def serve() -> None:
 def _run(request: dict[str, Any]) -> Outcome:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     gate, opener = os.pipe()
-    child = os.fork()
-    if child == 0:
-        ours.close()
-        os.close(opener)
-        _live(request, theirs, gate)
-    theirs.close()
-    os.close(gate)
-    try:
-        return _watch(request, child, ours, opener)
-    finally:
-        ours.close()
-        os.close(opener)
+    with tempfile.TemporaryFile() as stacks, ours:
+        child = os.fork()
+        if child == 0:
+            ours.close()
+            os.close(opener)
+            faulthandler.register(_TELL_STACKS, stacks)
+            _live(request, theirs, gate)
+        theirs.close()
+        os.close(gate)
+        try:
+            return _watch(request, child, ours, opener, stacks)
+        finally:
+            os.close(opener)
 
 
-def _watch(request: dict[str, Any], child: int, ours: socket.socket, opener: int) -> Outcome:
+def _watch(request: dict[str, Any], child: int, ours: socket.socket, opener: int, stacks: IO[bytes]) -> Outcome:
     messages: list[list[Any]] = []
     tracer: subprocess.Popen[bytes] | None = None
     kill = request["kill"] or {"on": None, "count": 0, "delay": 0.0}
-    deadline, hung = time.monotonic() + request["seconds"], False
-    kill_at = float("inf")
+    left, hung, kill_at = float(request["seconds"]), False, float("inf")
     while True:
-        left = max(0.0, min(deadline, kill_at) - time.monotonic())
-        if not select.select([ours], [], [], left)[0]:
-            hung = hung or deadline <= kill_at
-            os.kill(child, signal.SIGKILL)
-            deadline, kill_at = time.monotonic() + 60.0, float("inf")
+        began = time.monotonic()
+        ready = select.select([ours], [], [], max(0.0, min(left, kill_at - began, 1.0)))[0]
+        left -= min(time.monotonic() - began, 1.0)  # how long this process itself was stopped does not count
+        if not ready:
+            if left <= 0.0 and not hung:
+                hung = True
+                messages.append(["hung", _stacks(child, stacks)])
+            if left <= 0.0 or time.monotonic() >= kill_at:
+                os.kill(child, signal.SIGKILL)
+                left, kill_at = 60.0, float("inf")
             continue
         packet = ours.recv(_MOST_BYTES)
         if not packet:
@@ -145,6 +153,14 @@ def _watch(request: dict[str, Any], child: int, ours: socket.socket, opener: int
     if tracer:
         tracer.wait()
     return Outcome(None if hung else os.waitstatus_to_exitcode(status), messages)
+
+
+def _stacks(child: int, told: IO[bytes]) -> str:
+    """Where it is."""
+    os.kill(child, _TELL_STACKS)
+    time.sleep(0.3)
+    told.seek(0)
+    return told.read().decode(errors="replace")
 
 
 def _attach(command: list[str], child: int) -> subprocess.Popen[bytes] | None:

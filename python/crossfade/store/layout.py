@@ -9,6 +9,10 @@ import re
 import uuid
 from pathlib import Path
 
+from crossfade.index.files import storage
+
+_PAIR = re.compile(r"\d+-\d+")
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -26,11 +30,11 @@ class Layout:
 
     def all_versions(self) -> list[Path]:
         """Folders of versions, of those too that the catalog no longer knows."""
-        return [folder for folder in (self.root / "versions").glob("*") if folder.name.isdecimal()]
+        return [folder for folder in _listed(self.root / "versions") if folder.name.isdecimal()]
 
     def all_bridges(self) -> list[Path]:
         """Folders of Bridges, of those too whose versions are gone."""
-        return [folder for folder in (self.root / "bridges").glob("*-*") if folder.name.replace("-", "").isdecimal()]
+        return [folder for folder in _listed(self.root / "bridges") if _PAIR.fullmatch(folder.name)]
 
     def drafts(self) -> list[Path]:
         """Folders beside it in which it, or a copy of that name, was being made."""
@@ -44,6 +48,11 @@ class Layout:
     def bridges(self, source: int, target: int) -> Path:
         """Folder of the Bridges fitted between two versions."""
         return self.root / "bridges" / f"{source:04d}-{target:04d}"
+
+
+def _listed(folder: Path) -> list[Path]:
+    with storage("list", folder):
+        return sorted(folder.iterdir()) if folder.exists() else []
 
 
 def sync_folder(folder: Path) -> None:

@@ -203,16 +203,17 @@ class Store:
         _prepare(self.layout, version, space)
 
     def remove_dropped(self) -> None:
-        """Removes the files of versions that the catalog has dropped, now or before a process was killed."""
+        """Removes the files of versions that the catalog has dropped, now or before a process was killed.
+
+        What can't be read or removed is left to the next time.
+        """
         with self.database.writing() as connection:  # nobody else can be preparing a version meanwhile
             kept = versions.read(connection).versions
             self._writers.keep(kept)
-            for folder in self.layout.all_versions():
-                if int(folder.name) not in kept:
-                    shutil.rmtree(folder, ignore_errors=True)
-            for folder in self.layout.all_bridges():
-                if not all(int(number) in kept for number in folder.name.split("-")):
-                    shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(StorageFailed):
+                for folder in [*self.layout.all_versions(), *self.layout.all_bridges()]:
+                    if not all(int(number) in kept for number in folder.name.split("-")):
+                        shutil.rmtree(folder, ignore_errors=True)
 
     def seal_when_due(self) -> None:
         """Starts the builder where rows have become too many to scan; to be called after every commit of rows."""
