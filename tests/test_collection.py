@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import crossfade as cf
-from crossfade.catalog import versions
+from crossfade.catalog import files, versions
 from crossfade.errors import (
     CollectionClosed,
     CollectionExists,
@@ -476,6 +477,29 @@ def test_a_builder_compares_checksums_for_the_readers(
         current = docs._store.snapshot().live._segments
         assert current
         assert all(any(it.startswith(f"{segment.info.name}.segment:") for it in compared) for segment in current)
+
+
+def test_what_is_written_while_a_segment_is_built_is_sealed_too(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to write once more for the rows of a commit that came while the builder was busy."""
+    monkeypatch.setattr(sealing, "TAIL_ROWS", 100)
+    build, busy, done = sealing.build_segment, threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any, **keywords: Any) -> Any:
+        busy.set()
+        assert done.wait(30)
+        return build(*arguments, **keywords)
+
+    monkeypatch.setattr(sealing, "build_segment", slowly)
+    with cf.Collection.create(folder, old) as docs:
+        docs.upsert(documents(150))
+        assert busy.wait(30)
+        docs.upsert(documents(150, start=150))
+        done.set()
+        wait_until(lambda: docs._store._sealer._thread is None)
+        with docs._store.reading() as connection:
+            assert [file.sealed_rows for file in files.all_files(connection)] == [300]
 
 
 def test_a_builder_that_fails_rests(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ class Sealer:
         self._database = database
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._asked = False
         self._closing = False
         self._failures = 0
         self._rest_until = 0.0
@@ -50,29 +51,45 @@ class Sealer:
         if longest <= TAIL_ROWS or time.monotonic() < self._rest_until:
             return
         with self._lock:
+            self._asked = True
             if self._thread is None or not self._thread.is_alive():
                 # No daemon: the interpreter waits for it at exit instead of killing it inside usearch.
-                self._thread = threading.Thread(target=self._run_quietly, name="crossfade-sealer")
+                self._thread = threading.Thread(target=self._work, name="crossfade-sealer")
                 self._thread.start()
             thread = self._thread
         if longest > BACKPRESSURE * TAIL_ROWS:
             thread.join()
 
     def run(self) -> None:
-        """Seals every tail that has grown too long."""
-        for version, rows in self._tails().items():
-            if rows > TAIL_ROWS and not self._closing:
-                self._seal(version)
+        """Seals every tail that has grown too long, those too that have while others were sealed."""
+        sealed = True
+        while sealed and not self._closing:
+            due = [version for version, rows in self._tails().items() if rows > TAIL_ROWS]
+            sealed = sum(self._seal(version) for version in due) > 0
 
     def close(self) -> None:
         """Stops the builder within a batch of additions; nothing half-built stays."""
         self._closing = True
         with self._lock:
-            if self._thread is not None and self._thread is not threading.current_thread():
-                self._thread.join()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _work(self) -> None:
+        step_back(BACKGROUND_NICENESS)
+        while self._is_asked():
+            self._run_quietly()
+
+    def _is_asked(self) -> bool:
+        """Whether there is more to do; where there is not, the next who asks starts another thread."""
+        with self._lock:
+            asked = self._asked and not self._closing and time.monotonic() >= self._rest_until
+            self._asked = False
+            if not asked:
+                self._thread = None
+        return asked
 
     def _run_quietly(self) -> None:
-        step_back(BACKGROUND_NICENESS)
         try:
             self.run()
         except CollectionError as error:
@@ -91,17 +108,17 @@ class Sealer:
                 tails[file.version] = tails.get(file.version, 0) + file.rows - file.sealed_rows
         return tails
 
-    def _seal(self, version: int) -> None:
+    def _seal(self, version: int) -> bool:
+        """Whether it has; not where another process is at it."""
         folder = self._layout.version(version)
         with only_builder(folder) as alone:
-            if alone:
-                self._seal_locked(version, folder)
+            return alone and self._seal_locked(version, folder)
 
-    def _seal_locked(self, version: int, folder: Path) -> None:
+    def _seal_locked(self, version: int, folder: Path) -> bool:
         with self._database.reading() as connection:
             state = versions.read(connection)
             if version not in state.versions:
-                return
+                return False
             mine = [file for file in files.all_files(connection) if file.version == version]
             segments = [segment for segment in files.all_segments(connection) if segment.version == version]
             tail = [files.Range(file.number, file.sealed_rows, file.rows) for file in mine]
@@ -116,13 +133,14 @@ class Sealer:
         if len(keys):
             info = build_segment(folder, name, keys, rows, cancelled=lambda: self._closing)
             if info is None:
-                return
+                return False
             # Here it holds nobody up: else the first search of every reader would compare the checksum.
             SegmentPool(folder, info, space.dim, handles=1, verified=CatalogVerified(self._database)).close()
         with self._database.writing() as connection:
             if version in versions.read(connection).versions:
                 segment = files.SegmentRow(name, version, info.rows, info.size, info.checksum) if info else None
                 files.publish_segment(connection, segment, tail, merged)
+        return True
 
 
 @contextlib.contextmanager
