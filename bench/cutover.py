@@ -82,9 +82,7 @@ def build(folder: Path, count: int) -> None:
     with cf.Collection.create(folder, encoder(1)) as docs:
         docs.upsert([cf.Document(f"d{number}", text_of(number)) for number in range(count)])
         docs.migrate(encoder(2)).run()
-        builder = docs._store._sealer._thread
-        if builder:
-            builder.join()
+        docs._store._sealer.wait()
         docs._store.seal()
     answers = {}
     with cf.Collection.open(folder, encoder(1), encoder(2)) as docs:

@@ -150,9 +150,7 @@ def load(docs: cf.Collection, model: cf.Encoder, count: int) -> None:
     usual, sealing.TAIL_ROWS = sealing.TAIL_ROWS, max(sealing.TAIL_ROWS, count // 3)
     sealing.build_segment = functools.partial(build_segment, threads=usable_cores())
     write(docs, model, count)
-    builder = docs._store._sealer._thread
-    if builder:
-        builder.join()
+    docs._store._sealer.wait()
     sealing.TAIL_ROWS = usual
     docs._store.seal()
 

@@ -49,14 +49,14 @@ def measure(count: int, turns: int) -> list[dict[str, Any]]:
     model, found = encoder(0), []
     with tempfile.TemporaryDirectory() as folder, cf.Collection.create(Path(folder, "kb.cf"), model) as docs:
         write(docs, model, 0, count)
-        wait(docs)
+        docs._store._sealer.wait()
         docs._store.seal()
         for _ in range(turns):
             write(docs, model, len(docs), sealing.TAIL_ROWS)
             idle = searches(docs, ASKED)
             write(docs, model, len(docs), MORE)
             building: list[float] = []
-            while is_building(docs):
+            while docs._store._sealer.is_building:
                 building += searches(docs, 20)
             found.append({"documents": len(docs), "idle_ms": quantiles(idle), "building_ms": quantiles(building)})
             sys.stderr.write(json.dumps(found[-1]) + "\n")
@@ -66,16 +66,6 @@ def measure(count: int, turns: int) -> list[dict[str, Any]]:
 def write(docs: cf.Collection, model: cf.Encoder, start: int, count: int) -> None:
     batch = documents(start, start + count)
     docs.upsert(batch, vectors=model.encode([it.text for it in batch]), space=model.space)
-
-
-def is_building(docs: cf.Collection) -> bool:
-    builder = docs._store._sealer._thread
-    return builder is not None and builder.is_alive()
-
-
-def wait(docs: cf.Collection) -> None:
-    while is_building(docs):
-        time.sleep(PAUSE)
 
 
 def searches(docs: cf.Collection, count: int) -> list[float]:

@@ -208,6 +208,15 @@ def build(folder: str) -> None:
         signal.pause()
 
 
+def leave(folder: str) -> None:
+    """Ends without closing its collection, while a segment is being built."""
+    sealing.BACKPRESSURE = 1_000  # nobody waits for the builder before the end
+    docs = cf.Collection.create(folder, wrapped(*OLD))
+    docs.upsert(documents(8_000))
+    say("ending")
+    globals()["docs"] = docs  # it lives as long as the interpreter
+
+
 def use_inherited(docs: cf.Collection, fade: cf.Migration, sure: int, number: int) -> bool:
     """Whether a forked child finds what its parent has written, and can search, write and fill."""
     found = [f"d{last}" in docs.search(text_of(last), k=5).ids for last in range(sure - 1, 0, -BATCH)]
@@ -220,5 +229,5 @@ def use_inherited(docs: cf.Collection, fade: cf.Migration, sure: int, number: in
 
 if __name__ == "__main__":
     sealing.TAIL_ROWS = TAIL_ROWS
-    programs = (fill, die, fail, call, operate, turn, create, write, serve, fork, build)
+    programs = (fill, die, fail, call, operate, turn, create, write, serve, fork, build, leave)
     {program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:])

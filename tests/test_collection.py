@@ -497,7 +497,7 @@ def test_what_is_written_while_a_segment_is_built_is_sealed_too(
         assert busy.wait(30)
         docs.upsert(documents(150, start=150))
         done.set()
-        wait_until(lambda: docs._store._sealer._thread is None)
+        docs._store._sealer.wait()
         with docs._store.reading() as connection:
             assert [file.sealed_rows for file in files.all_files(connection)] == [300]
 

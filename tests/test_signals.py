@@ -98,6 +98,16 @@ def test_a_second_signal_is_safe(folder: Path, old: cf.Encoder, new: cf.Encoder,
     require_true_vectors(folder, 2, new)
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_interrupted_end(folder: Path, times: int) -> None:
+    """A program that is interrupted while the interpreter waits for the builder is not aborted inside of usearch."""
+    child = Child("leave", folder)
+    assert child.line() == "ending"
+    time.sleep(0.03)
+    assert end(child, *[signal.SIGINT] * times, pause=0.03) in (0, -signal.SIGINT)
+    require_intact(folder)
+
+
 @SIGNALS
 def test_a_signal_while_the_encoder_is_down(folder: Path, old: cf.Encoder, new: cf.Encoder, number: int) -> None:
     """A worker that waits for its encoder to come back ends as well."""

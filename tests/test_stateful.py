@@ -235,9 +235,7 @@ class CollectionMachine(RuleBasedStateMachine):
 
     def leave_behind(self) -> None:
         """Takes the folder as a process that ends now would leave it: its files, locked by nobody."""
-        builder = self.docs._store._sealer._thread
-        if builder:
-            builder.join()
+        self.docs._store._sealer.wait()
         shutil.copytree(self.folder, self.root / "left")
         figures["crashes of the state machine"] += 1
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ BACKPRESSURE = 4  # a writer that is this many tails ahead waits
 GRACE_SECONDS = 60.0
 # After a failure the builder rests twice as long each time, up to this: what a graph can't hold may stay so for good.
 LONGEST_REST_SECONDS = 300.0
+_LOOK_SECONDS = 0.1
 
 
 class Sealer:
@@ -39,11 +42,12 @@ class Sealer:
         self._layout = layout
         self._database = database
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._builder: _Builder | None = None
         self._asked = False
         self._closing = False
         self._failures = 0
         self._rest_until = 0.0
+        _sealers.add(self)
 
     def consider(self) -> None:
         """Starts the builder where a tail has grown too long; waits for it where a writer is far ahead."""
@@ -52,13 +56,11 @@ class Sealer:
             return
         with self._lock:
             self._asked = True
-            if self._thread is None or not self._thread.is_alive():
-                # No daemon: the interpreter waits for it at exit instead of killing it inside usearch.
-                self._thread = threading.Thread(target=self._work, name="crossfade-sealer")
-                self._thread.start()
-            thread = self._thread
+            if self._builder is None or not self._builder.is_at_work():
+                self._builder = _Builder(self._work)
+                self._builder.start()
         if longest > BACKPRESSURE * TAIL_ROWS:
-            thread.join()
+            self.wait()
 
     def run(self) -> None:
         """Seals every tail that has grown too long, those too that have while others were sealed."""
@@ -67,13 +69,29 @@ class Sealer:
             due = [version for version, rows in self._tails().items() if rows > TAIL_ROWS]
             sealed = sum(self._seal(version) for version in due) > 0
 
+    @property
+    def is_building(self) -> bool:
+        """Whether the builder is at work."""
+        builder = self._builder
+        return builder is not None and builder.is_at_work()
+
+    def wait(self) -> None:
+        """Returns when the builder has nothing left to do."""
+        builder = self._builder
+        if builder is not None and builder is not threading.current_thread():
+            builder.wait()
+
     def close(self) -> None:
-        """Stops the builder within a batch of additions; nothing half-built stays."""
+        """Stops the builder within a batch of additions; nothing half-built stays.
+
+        A signal's exception waits until then: a process that ends while a thread is inside usearch is aborted.
+        """
         self._closing = True
-        with self._lock:
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        try:
+            self.wait()
+        except (KeyboardInterrupt, SystemExit):
+            self.close()
+            raise
 
     def _work(self) -> None:
         step_back(BACKGROUND_NICENESS)
@@ -81,12 +99,12 @@ class Sealer:
             self._run_quietly()
 
     def _is_asked(self) -> bool:
-        """Whether there is more to do; where there is not, the next who asks starts another thread."""
+        """Whether there is more to do; where there is not, the next who asks starts another builder."""
         with self._lock:
             asked = self._asked and not self._closing and time.monotonic() >= self._rest_until
             self._asked = False
             if not asked:
-                self._thread = None
+                self._builder = None
         return asked
 
     def _run_quietly(self) -> None:
@@ -141,6 +159,44 @@ class Sealer:
                 segment = files.SegmentRow(name, version, info.rows, info.size, info.checksum) if info else None
                 files.publish_segment(connection, segment, tail, merged)
         return True
+
+
+class _Builder(threading.Thread):
+    """A thread that can be waited for by who may be interrupted.
+
+    It is no daemon: the interpreter waits for it at its end. But a `join` that a signal interrupts takes a thread for
+    ended that is not (CPython 3.11), and then the interpreter doesn't.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(name="crossfade-sealer")
+        self._work = work
+        self._rests = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._rests.set()
+
+    def wait(self) -> None:
+        """Returns when its work is done."""
+        while self.is_at_work():
+            self._rests.wait(_LOOK_SECONDS)
+
+    def is_at_work(self) -> bool:
+        """Whether it is not done; in a forked child it is not there."""
+        return self.is_alive() and not self._rests.is_set()
+
+
+_sealers: weakref.WeakSet[Sealer] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """For programs that end without closing a collection, interrupted while the interpreter waits for its threads."""
+    for sealer in list(_sealers):
+        sealer.close()
 
 
 @contextlib.contextmanager
