@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import crossfade as cf
+from embedding_service import DIM, KEY, SEED, Service, serving
 from support import COUNT, NEW, OLD, THIRD, filled, wrapped
 
 
@@ -45,3 +46,15 @@ def folder(tmp_path: Path) -> Path:
 def docs(folder: Path, old: cf.Encoder) -> Iterator[cf.Collection]:
     with filled(folder, old, COUNT) as collection:
         yield collection
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with serving(DIM, SEED) as running:
+        yield running
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TEST_API_KEY", KEY)
+    return "TEST_API_KEY"

@@ -17,7 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from crossfade import Space
+from crossfade.encoder import Encoder
 from support import bag_of_words
+
+DIM, SEED = 8, 1
+KEY = "sk-test-Zq81mmvT0pSecretK3y"
+TEXTS = ["one fish", "two fish", "red fish", "blue fish and more"]
 
 Body = dict[str, Any]
 Behaviour = Callable[["Handler", Body], None]
@@ -188,3 +194,23 @@ def serving(dim: int = 8, seed: int = 1) -> Iterator[Service]:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
                 connection.close()
+
+
+def http(service: Service, **options: Any) -> Encoder:
+    """An encoder of the service that is quick to try again."""
+    return Encoder.http(service.url, "bag", **{"dim": DIM, "backoff": 0.01, "attempts": 3, "timeout": 5, **options})
+
+
+def change(function: Callable[[dict[str, Any]], Any]) -> Behaviour:
+    """Answers, after a function has done something to the body of the answer."""
+
+    def alter(body: dict[str, Any]) -> Any:
+        function(body)
+        return body
+
+    return altered(alter)
+
+
+def expected(texts: list[str]) -> Any:
+    """The rows that a service of `DIM` and `SEED` should give."""
+    return Encoder.wrap(bag_of_words(DIM, SEED), Space(model="bag", dim=DIM)).encode(texts)
