@@ -11,7 +11,7 @@ from pathlib import Path
 from crossfade.catalog import Connection, files, versions
 from crossfade.errors import StorageFailed
 from crossfade.index import is_owned
-from crossfade.store import GRACE_SECONDS, Store, only_builder
+from crossfade.store import GRACE_SECONDS, Store, listed, only_builder
 
 from .environment import size_of
 from .facts import Case
@@ -86,9 +86,9 @@ def _listed(store: Store) -> Iterator[Path]:
     yield from layout.drafts()
     for folder in layout.all_versions():
         yield folder
-        yield from (path for path in folder.iterdir() if _VECTORS.fullmatch(path.name) or _SEGMENT.fullmatch(path.name))
+        yield from (path for path in listed(folder) if _VECTORS.fullmatch(path.name) or _SEGMENT.fullmatch(path.name))
     for folder in layout.all_bridges():
-        yield from (path for path in folder.iterdir() if path.is_dir() and _LEARNED.fullmatch(path.name))
+        yield from (path for path in listed(folder) if path.is_dir() and _LEARNED.fullmatch(path.name))
 
 
 def _named(connection: Connection, store: Store) -> set[Path]:

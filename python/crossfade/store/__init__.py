@@ -1,7 +1,7 @@
 """The store: a collection's folder. It joins the catalog and the vector files into consistent snapshots and commits."""
 
 from .commit import Batch, Overtaken
-from .layout import Layout, sync_folder
+from .layout import Layout, listed, sync_folder
 from .sealing import GRACE_SECONDS, only_builder
 from .snapshot import Snapshot
 from .store import Store
@@ -13,6 +13,7 @@ __all__ = [
     "Overtaken",
     "Snapshot",
     "Store",
+    "listed",
     "only_builder",
     "sync_folder",
 ]

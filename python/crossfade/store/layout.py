@@ -30,11 +30,11 @@ class Layout:
 
     def all_versions(self) -> list[Path]:
         """Folders of versions, of those too that the catalog no longer knows."""
-        return [folder for folder in _listed(self.root / "versions") if folder.name.isdecimal()]
+        return [folder for folder in listed(self.root / "versions") if folder.name.isdecimal()]
 
     def all_bridges(self) -> list[Path]:
         """Folders of Bridges, of those too whose versions are gone."""
-        return [folder for folder in _listed(self.root / "bridges") if _PAIR.fullmatch(folder.name)]
+        return [folder for folder in listed(self.root / "bridges") if _PAIR.fullmatch(folder.name)]
 
     def drafts(self) -> list[Path]:
         """Folders beside it in which it, or a copy of that name, was being made."""
@@ -50,7 +50,12 @@ class Layout:
         return self.root / "bridges" / f"{source:04d}-{target:04d}"
 
 
-def _listed(folder: Path) -> list[Path]:
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder, in order; nothing where there is none.
+
+    Raises:
+        StorageFailed: It can't be listed.
+    """
     with storage("list", folder):
         return sorted(folder.iterdir()) if folder.exists() else []
 

@@ -24,6 +24,7 @@ from crossfade.index import (
     VectorFile,
     VersionIndex,
 )
+from crossfade.index.files import storage
 from crossfade.space import Space
 
 from .layout import Layout
@@ -207,7 +208,8 @@ class _VersionReader:
 
     def _check(self, row: files.FileRow, file: VectorFile) -> None:
         path = self._folder / f"{row.id}.rows"
-        status = path.stat()
+        with storage("look at", path):
+            status = path.stat()
         same = f"{path.name}:{status.st_ino}"
         identity = f"{same}:{row.rows}:{status.st_mtime_ns}"
         if not row.rows or self._verified.is_verified(identity):
