@@ -459,6 +459,19 @@ def test_what_is_not_left_over(kb: Path, old: cf.Encoder) -> None:
         assert all(path.exists() for path in (*foreign, young, folder / f"{writer.file_id}.rows"))
 
 
+def test_files_with_names_of_folders(kb: Path, old: cf.Encoder) -> None:
+    """A file that is named as a version's folder would be is the user's: nothing looks into it, nothing removes it."""
+    junk = [kb / "versions" / "0009", kb / "bridges" / "0001-0002"]
+    for path in junk:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert wrong(doctor.repair(kb, old)) == []
+    with cf.Collection.open(kb, old) as docs:
+        docs.prune(force=True)
+        is_first(docs, 3)
+    assert [path.read_text() for path in junk] == ["mine", "mine"]
+
+
 def test_leases_of_the_dead(fading: Path, old: cf.Encoder, new: cf.Encoder) -> None:
     """Batches that a killed worker had taken are named, and given back."""
     worker = Child("fill", fading, 60)

@@ -47,10 +47,10 @@ def check(case: Case) -> Iterator[Finding]:
 
 def find(store: Store) -> Mapping[Path, int]:
     """Paths that nothing names and nobody is writing, with their sizes."""
-    listed = [*_listed(store)]  # before the catalog is read: what was published meanwhile is named there
+    paths = [*_listed(store)]  # before the catalog is read: what was published meanwhile is named there
     with store.reading() as connection:
         named = _named(connection, store)
-    found = {path for path in listed if path not in named and not _is_being_made(path)}
+    found = {path for path in paths if path not in named and not _is_being_made(path)}
     return {path: size_of(path) for path in sorted(found) if path.parent not in found}
 
 

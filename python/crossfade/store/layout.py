@@ -30,11 +30,11 @@ class Layout:
 
     def all_versions(self) -> list[Path]:
         """Folders of versions, of those too that the catalog no longer knows."""
-        return [folder for folder in listed(self.root / "versions") if folder.name.isdecimal()]
+        return [path for path in listed(self.root / "versions") if path.name.isdecimal() and path.is_dir()]
 
     def all_bridges(self) -> list[Path]:
         """Folders of Bridges, of those too whose versions are gone."""
-        return [folder for folder in listed(self.root / "bridges") if _PAIR.fullmatch(folder.name)]
+        return [path for path in listed(self.root / "bridges") if _PAIR.fullmatch(path.name) and path.is_dir()]
 
     def drafts(self) -> list[Path]:
         """Folders beside it in which it, or a copy of that name, was being made."""
