@@ -95,8 +95,6 @@ def figures(report: Report, cutover: Report | None) -> Iterator[str]:
             violations = sum(len(part["violations"]) for part in mine)
             minutes = sum(part["seconds"] for part in mine) / 60
             yield f"| {what} | `{name}` | {counted(_sum(mine))} | {violations} | {minutes:.1f} |"
-    if cutover:
-        yield _cutovers(cutover)
     everything = _sum(list(parts.values()))
     if (steps := everything["steps of the state machine"]) < asked["steps"]:
         yield from ("", f"Not complete: {steps:,} of {asked['steps']:,} steps of the state machine so far.")
@@ -107,22 +105,35 @@ def figures(report: Report, cutover: Report | None) -> Iterator[str]:
         "",
         *_damages(everything),
     )
+    if cutover:
+        yield from _cutovers(cutover)
 
 
 def _sum(parts: list[Report]) -> Figures:
     return sum((Counter(part["figures"]) for part in parts), Counter[str]())
 
 
-def _cutovers(found: Report) -> str:
-    wrong = found["errors"] + found["mixed"] + found["wrong"] + found.get("stale", 0)
-    seen, pause = (
-        ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in found[times].items())
-        for times in ("visible_ms", "pause_ms")
+def _cutovers(found: Report) -> Iterator[str]:
+    """A row for each number of readers."""
+    machine = found["machine"]
+    yield from (
+        "",
+        f"`python -m bench.cutover`, commit {machine['commit']}, on {machine['cores']} cores: one process cuts over and "
+        "rolls back while others search. Wrong is an error, an answer that mixes versions or differs from the expected "
+        "one, and one from before a switch whose search began after it. The first answer from after a switch comes as "
+        "late as the reader's own search and its wait for a core take.",
+        "",
+        "| readers | switches | searches | wrong | first answer after: median, p99, ms | longest search at a switch, "
+        "elsewhere, ms | computing |",
+        "|---|---|---|---|---|---|---|",
     )
-    return (
-        f"| switches back and forth under searches; seen after {seen} ms; searches at a switch beside others: "
-        f"{pause} ms | `bench.cutover` | {found['switches']:,} switches, {found['queries']:,} queries | {wrong} | |"
-    )
+    for run in (*found["fewer_readers"], found):
+        wrong = run["errors"] + run["mixed"] + run["wrong"] + run["stale"]
+        seen, taken, computing = run["visible_ms"], run["search_ms"], run["search_cpu_ms"]
+        cells = [f"{run[name]:,}" for name in ("readers", "switches", "queries")] + [str(wrong)]
+        cells += [f"{seen['p50']:.1f}, {seen['p99']:.1f}"]
+        cells += [f"{it['at_a_switch']['max']:.1f}, {it['elsewhere']['max']:.1f}" for it in (taken, computing)]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _damages(counted: Figures) -> Iterator[str]:
