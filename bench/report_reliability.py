@@ -118,7 +118,7 @@ def _cutovers(found: Report) -> Iterator[str]:
     machine = found["machine"]
     yield from (
         "",
-        f"`python -m bench.cutover`, commit {machine['commit']}, on {machine['cores']} cores: one process cuts over and "
+        f"`python -m bench.cutover`, commit {machine['commit']}, {machine['cores']} cores: one process cuts over and "
         "rolls back while others search. Wrong is an error, an answer that mixes versions or differs from the expected "
         "one, and one from before a switch whose search began after it. The first answer from after a switch comes as "
         "late as the reader's own search and its wait for a core take.",
