@@ -77,6 +77,13 @@ def test_errors_at_system_calls(suite: Suite, error: str, lasting: bool) -> None
 
 
 @traced
+def test_a_log_that_cant_be_opened_for_a_moment(suite: Suite) -> None:
+    """SQLite then opens its log to read only, and stays so; such a connection is not used again."""
+    suite.fail_everywhere("seal", "EIO", only='-wal", O_RDWR')
+    assert suite.figures["errors"] > 0
+
+
+@traced
 def test_errors_of_reads(suite: Suite) -> None:
     """A read that fails is an error of crossfade's own or does not matter, and the next try is right."""
     suite.fail_reading("open", every=20)

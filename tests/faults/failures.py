@@ -18,13 +18,15 @@ SYNC_FAILURES = (".rows", ".blocks")  # after a failed sync of these nothing may
 class Failures(Ground):
     """Whatever fails raises crossfade's own errors, acknowledges nothing, and is right at the next try."""
 
-    def fail_everywhere(self, kind: str, error: str, every: int = 1, seed: int = 1, lasting: bool = False) -> None:
+    def fail_everywhere(
+        self, kind: str, error: str, every: int = 1, seed: int = 1, only: str = "", lasting: bool = False
+    ) -> None:
         """An error of the operating system at one operation's system calls: once, or from there on."""
         folder, number = self._before(kind, seed), history.first_of(seed, kind)
         calls = self._calls(folder, seed, number, kind)
         if error == "ENOSPC":
             calls = [call for call in calls if call.name in (*tracing.WRITES, *tracing.NAMES)]
-        for call in calls[::every]:
+        for call in [call for call in calls if only in call.arguments][::every]:
             if self.is_over:
                 return
             at = f"{error} at {call.name} {call.count} of one {kind}{', lasting' if lasting else ''}"

@@ -30,6 +30,9 @@ BUSY_TIMEOUT_MS = 30_000
 # (https://sqlite.org/wal.html, "the WAL-reset bug").
 OLDEST_SQLITE = (3, 51, 3)
 MOST_PARAMETERS = 30_000
+# After these a connection is not used again: SQLite opens to read what it can't open to write, and stays with that,
+# though the next moment it could.
+FAILED = (apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError)
 
 
 @contextlib.contextmanager
@@ -45,7 +48,7 @@ def translated(path: Path) -> Iterator[None]:
         raise DamagedFile(f"{path} is no intact SQLite file ({error}); restore it from a backup") from error
     except (json.JSONDecodeError, UnicodeDecodeError, WrongValue) as error:  # SQLite's pages have no checksums
         raise DamagedFile(f"{path} holds a value that can't be read ({error}); restore it from a backup") from error
-    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+    except (apsw.FullError, apsw.PermissionsError, *FAILED) as error:
         raise StorageFailed(
             f"{path} could not be read or written ({error}); nothing was changed. "
             "Check free space and permissions, then try again"
@@ -95,16 +98,20 @@ class Database:
                 connection = self._readers.get_nowait()
             except queue.Empty:
                 connection = self._connect()
+            usable = True
             try:
                 connection.execute("BEGIN")
                 yield connection
+            except FAILED:
+                usable = False
+                raise
             finally:
                 if connection.in_transaction:
                     connection.execute("COMMIT")
-                if self._closed:
-                    connection.close()
-                else:
+                if usable and not self._closed:
                     self._readers.put(connection)
+                else:
+                    connection.close()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
@@ -118,9 +125,12 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                if isinstance(error, FAILED):
+                    self._writer = None
+                    connection.close()
                 raise
 
     def data_version(self) -> tuple[int, int]:
