@@ -18,10 +18,14 @@ from crossfade.errors import InvalidInput, SpaceMismatch
 from crossfade.space import Space
 from crossfade.store import Store
 
+from .bridged import rank_bridged
+from .documents import allowed_keys, documents_of
 from .fade import Fade
 from .hits import Hits
-from .search import MOST_HITS, Ranking, View, allowed_keys, documents_of, rank_bridged, rank_texts, rank_vectors
+from .ranking import Ranking, View
+from .search import rank_texts, rank_vectors
 
+MOST_HITS = 10_000
 # A document found may be edited before it is fetched. The search is then made again on what is committed by then.
 MOST_RETRIES = 10
 
