@@ -51,6 +51,7 @@ class Bench:
     bridged: Float32
     bridge: Bridge
     blend: Blend
+    old_rows: Float32
 
     @classmethod
     def load(cls, data: Path, vectors: Path, old: str, new: str, gain: evaluate.Gain, seed: int) -> Bench:
@@ -78,6 +79,7 @@ class Bench:
             bridged=new_queries @ bridge.apply(old_rows).T,
             bridge=bridge,
             blend=Blend.fit(old_rows[sample], new_rows[sample], bridge),
+            old_rows=old_rows,
         )
 
     def ndcg(self, rankings: list[Positions]) -> float:
@@ -104,6 +106,7 @@ class Bench:
             self.old[query, candidates],
             np.where(covered[candidates], self.new[query, candidates], np.float32(np.nan)),
             self.bridged[query, candidates],
+            self.old_rows[candidates],
             head=len(head),
         )
         return candidates[np.lexsort((candidates, -blended.scores))]

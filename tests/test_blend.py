@@ -84,6 +84,7 @@ def blend_query(w: World, query: int, covered: NDArray[np.bool_]) -> tuple[NDArr
         old[candidates],
         np.where(covered, new, np.float32(np.nan))[candidates],
         w.bridge.apply(w.old[candidates]) @ w.new_queries[query],
+        w.old[candidates],
         head=HEAD,
     )
     return candidates, len(head), blended
@@ -162,7 +163,7 @@ def test_a_score_above_one_is_scaled_back_without_ties() -> None:
     w = world()
     scores = np.linspace(0.99, 0.9, 20, dtype=np.float32)
     query = w.old_queries[0], w.new_queries[0]
-    blended = w.blend.score(*query, scores, scores, scores, head=20).scores
+    blended = w.blend.score(*query, scores, scores, scores, w.old[:20], head=20).scores
     assert blended.max() <= 1.0
     assert np.all(np.diff(blended) < 0)
 
@@ -187,27 +188,33 @@ def test_a_better_true_score_never_ranks_lower(covered: list[bool], query: int) 
     known = np.array(covered)
     new_scores = np.where(known, np.linspace(0.9, 0.1, 20, dtype=np.float32), np.float32(np.nan))
     same = np.full(20, 0.5, np.float32)
-    blended = w.blend.score(w.old_queries[query], w.new_queries[query], same, new_scores, same, head=20)
+    blended = w.blend.score(w.old_queries[query], w.new_queries[query], same, new_scores, same, w.old[:20], head=20)
     assert np.all(np.diff(blended.scores[known]) < 0) or blended.weight == 0.0
 
 
 def test_an_unknown_score_is_given_the_benefit_of_the_doubt() -> None:
-    """Of two candidates alike, one with a new score equal to the other's estimate, the one without ranks higher."""
+    """Of two candidates, one with a new score equal to the other's estimate, the one without ranks higher.
+
+    Its bonus is the variance that is left: less where the two documents are alike.
+    """
     w = world()
     e = w.blend.estimate
     old_query, new_query = w.old_queries[0], w.new_queries[0]
     old_score, bridged = w.blend.old.mu(old_query), w.blend.new.mu(new_query)
     estimated = bridged + e.intercept / e.scale * w.blend.new.sigma(new_query)
-    blended = w.blend.score(
-        old_query,
-        new_query,
-        np.full(2, old_score, np.float32),
-        np.array([estimated, np.nan], np.float32),
-        np.full(2, bridged, np.float32),
-        head=2,
-    )
-    gap = blended.weight * e.variance * w.blend.old.sigma(old_query)
-    assert blended.scores[1] - blended.scores[0] == pytest.approx(gap, rel=1e-3)
+    for row, other, left in ((0, 1, 1.0), (0, 0, min(1.0, 1.05 - (0.05 + e.shared) ** 2 / 1.05))):
+        across = np.eye(2, w.old.shape[1], dtype=np.float32)[[row, other]] + w.blend.old.mean
+        blended = w.blend.score(
+            old_query,
+            new_query,
+            np.full(2, old_score, np.float32),
+            np.array([estimated, np.nan], np.float32),
+            np.full(2, bridged, np.float32),
+            across,
+            head=2,
+        )
+        gap = blended.weight * left * e.variance * w.blend.old.sigma(old_query)
+        assert blended.scores[1] - blended.scores[0] == pytest.approx(gap, rel=1e-2)
 
 
 def test_a_bridged_score_may_be_missing_where_the_true_one_is_there() -> None:
@@ -217,9 +224,9 @@ def test_a_bridged_score_may_be_missing_where_the_true_one_is_there() -> None:
     scores = np.linspace(0.9, 0.5, 10, dtype=np.float32)
     partly = np.where(np.arange(10) < 5, scores, np.float32(np.nan))
     rest = np.where(np.arange(10) < 5, np.float32(np.nan), scores)
-    assert np.isfinite(w.blend.score(*query, scores, partly, rest, head=10).scores).all()
+    assert np.isfinite(w.blend.score(*query, scores, partly, rest, w.old[:10], head=10).scores).all()
     with pytest.raises(InvalidInput, match="got NaN"):
-        w.blend.score(*query, scores, partly, partly, head=10)
+        w.blend.score(*query, scores, partly, partly, w.old[:10], head=10)
 
 
 def test_scores_that_do_not_belong_together_are_refused() -> None:
@@ -228,18 +235,20 @@ def test_scores_that_do_not_belong_together_are_refused() -> None:
     query = w.old_queries[0], w.new_queries[0]
     scores = np.linspace(0.9, 0.5, 10, dtype=np.float32)
     with pytest.raises(InvalidInput, match="three scores"):
-        w.blend.score(*query, scores, scores[1:], scores, head=5)
+        w.blend.score(*query, scores, scores[1:], scores, w.old[:10], head=5)
     with pytest.raises(InvalidInput, match="three scores"):
-        w.blend.score(*query, scores, scores, scores, head=11)
+        w.blend.score(*query, scores, scores, scores, w.old[:10], head=11)
+    with pytest.raises(InvalidInput, match="three scores and a row"):
+        w.blend.score(*query, scores, scores, scores, w.old[:9], head=5)
 
 
 def test_too_few_documents_leave_the_old_model_alone() -> None:
-    """Under 200 documents the weight is 0 at full coverage too, and can't be set."""
+    """Under 64 documents the weight is 0 at full coverage too, and can't be set."""
     w = world()
-    few = Blend.fit(w.old[:199], w.new[:199], w.bridge)
+    few = Blend.fit(w.old[:63], w.new[:63], w.bridge)
     assert few.weight_for(np.ones(100, np.bool_)) == 0.0
-    assert Blend.fit(w.old[:200], w.new[:200], w.bridge).weight_for(np.ones(100, np.bool_)) > 0.0
-    with pytest.raises(InvalidInput, match="199 documents"):
+    assert Blend.fit(w.old[:64], w.new[:64], w.bridge).weight_for(np.ones(100, np.bool_)) > 0.0
+    with pytest.raises(InvalidInput, match="63 documents"):
         few.with_weight(0.5)
 
 
@@ -253,14 +262,14 @@ def test_a_blend_that_is_not_trusted_answers_with_the_old_scores() -> None:
 
 
 def test_a_useless_bridge_is_not_believed() -> None:
-    """For spaces with nothing in common the estimate falls back on the average, and the weight on plain coverage."""
+    """For spaces with nothing in common the estimate falls back on the average, the weight on the root of coverage."""
     w = world()
     stranger = unit(np.random.default_rng(9).standard_normal((DOCUMENTS, 48)))
     blend = Blend.fit(w.old, stranger, Bridge.fit(w.old, stranger))
     assert blend.estimate.explained < 0.05
     assert abs(blend.estimate.bridged) < 0.2
     half = np.arange(100) % 2 == 0
-    assert blend.weight_for(half) == pytest.approx(blend.full_weight * blend.coverage_of(half), rel=0.05)
+    assert blend.weight_for(half) == pytest.approx(blend.full_weight * blend.coverage_of(half) ** 0.5, rel=0.05)
 
 
 def test_fit_refuses_what_does_not_fit_the_bridge() -> None:

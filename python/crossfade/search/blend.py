@@ -11,11 +11,12 @@ from ranking worse than it did before:
 
 * The estimate is learned where it is used: among each stand-in query's nearest documents, not among all of
   them, with documents standing in for queries and a Bridge that has not seen the pair.
-* It is corrected per query by the mean error on those candidates whose new score is known (shrunk).
-* An unknown score may turn out high. The candidates without a new vector get v, the variance of the
-  estimate's error, as a bonus over those with one: if the odds of relevance grow exponentially with u, what
-  counts is the mean of the exponential, which for a normal error exceeds the exponential of the mean by a
-  term proportional to v.
+* It is corrected by the errors on those candidates whose new score is known: for all of a query's candidates,
+  and the more for documents like them (`kriging`).
+* An unknown score may turn out high. The candidates without a new vector get v, the variance of the error that
+  is left, as a bonus over those with one: if the odds of relevance grow exponentially with u, what counts is the
+  mean of the exponential, which for a normal error exceeds the exponential of the mean by a term proportional
+  to v.
 * The weight a grows with the coverage of this query's own candidates, the faster the better the estimate is.
 
 s is mapped back by the old model's mean and deviation: a cosine on the scale that users' thresholds were made
@@ -32,18 +33,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossfade.bridge import Bridge, files
 from crossfade.errors import DamagedFile, InvalidInput
+from crossfade.search import kriging
 from crossfade.search.estimate import Estimate
 from crossfade.search.units import Float32, Float64, StandardUnits
 
 # Under this many documents the sample says too little, and the old version answers alone.
-MIN_DOCUMENTS = 200
-# Weight of the new evidence where every candidate has it: 0.7 to 0.8 is best, or nearly, on every pair measured.
-FULL_WEIGHT = 0.75
+MIN_DOCUMENTS = 64
+# Weight of the new evidence where every candidate has it: 0.7 to 0.9 is best, or nearly, on every pair measured.
+FULL_WEIGHT = 0.8
 # A candidate of rank r (from 0) counts 1 / (r + 10) in the coverage: the first ten about as much as the next
 # twenty.
 RANK_OFFSET = 10.0
-# How many known errors the prior of no error is worth, when the estimate is corrected for a query.
-ERROR_PRIOR = 20.0
+# So many of the best candidates are compared with each other.
+MOST_COMPARED = 256
 _NAME = "blend"
 
 
@@ -135,15 +137,15 @@ class Blend:
         """Rank-weighted share of candidates `(h,)`, the old version's best first, that have a new vector."""
         if not len(covered):
             return 0.0
-        worth = 1.0 / (np.arange(len(covered)) + RANK_OFFSET)
+        worth = _worth(len(covered))
         return float(worth @ covered / worth.sum())
 
     def weight_for(self, covered: NDArray[np.bool_]) -> float:
         """Weight of the new evidence for a query; where it is 0 the query need not be encoded with the new
         model.
 
-        It is full_weight · c^(1 − R²), with c the coverage and R² what the estimate explains: with a perfect
-        estimate coverage would not matter, with a useless one the weight is proportional to it.
+        It is full_weight · sqrt(c^(1 − R²)), with c the coverage and R² what the estimate explains: with a
+        perfect estimate coverage would not matter, with a useless one the weight grows as its root.
 
         Args:
             covered: `(h,)` bool, which of the old version's candidates, best first, have a new vector.
@@ -152,7 +154,7 @@ class Blend:
             0 to 1; exactly 0 where none has one.
         """
         coverage = self.coverage_of(covered)
-        return self.full_weight * coverage ** (1.0 - self.estimate.explained) if coverage > 0.0 else 0.0
+        return self.full_weight * coverage ** ((1.0 - self.estimate.explained) / 2.0) if coverage > 0.0 else 0.0
 
     def score(
         self,
@@ -161,6 +163,7 @@ class Blend:
         old_scores: Float32,
         new_scores: Float32,
         bridged_scores: Float32,
+        old_rows: Float32,
         *,
         head: int,
     ) -> Blended:
@@ -176,6 +179,7 @@ class Blend:
             new_scores: `(m,)`, new query times new rows; NaN where a candidate has no new row.
             bridged_scores: `(m,)`, new query times carried old rows (`Bridge.apply`). May be NaN where there
                 is a new score; those that are given sharpen the estimate for the others.
+            old_rows: `(m, d1)`, the candidates' old rows: they tell which of them are alike.
             head: How many of the candidates are the old version's, 0 to m.
 
         Returns:
@@ -185,11 +189,11 @@ class Blend:
             InvalidInput: Shapes differ, or a candidate has neither a new nor a bridged score.
         """
         known = ~np.isnan(new_scores)
-        alike = old_scores.shape == new_scores.shape == bridged_scores.shape
+        alike = old_scores.shape == new_scores.shape == bridged_scores.shape == old_rows.shape[:1]
         if not alike or not 0 <= head <= len(old_scores):
             raise InvalidInput(
-                f"a candidate needs three scores, got shapes {old_scores.shape}, {new_scores.shape} and "
-                f"{bridged_scores.shape} with head {head}"
+                f"a candidate needs three scores and a row, got shapes {old_scores.shape}, {new_scores.shape}, "
+                f"{bridged_scores.shape} and {old_rows.shape} with head {head}"
             )
         coverage, weight = self.coverage_of(known[:head]), self.weight_for(known[:head])
         if weight == 0.0:
@@ -198,7 +202,7 @@ class Blend:
         z_old = (old_scores.astype(np.float64) - mean) / deviation
         true = self.estimate.scale * self.new.z(new_query, new_scores)
         bridged = self.estimate.scale * self.new.z(new_query, bridged_scores)
-        evidence = self._evidence(z_old, true, bridged, known, head, coverage)
+        evidence = self._evidence(z_old, true, bridged, old_rows, head)
         scores = mean + deviation * ((1.0 - weight) * z_old + weight * evidence)
         if not np.isfinite(scores).all():
             raise InvalidInput("every candidate needs an old score, and a new or a bridged one, but got NaN")
@@ -206,24 +210,24 @@ class Blend:
             scores /= max(1.0, scores.max())
         return Blended(scores.astype(np.float32), coverage, weight)
 
-    def _evidence(
-        self,
-        z_old: Float64,
-        true: Float64,
-        bridged: Float64,
-        known: NDArray[np.bool_],
-        head: int,
-        coverage: float,
-    ) -> Float64:
-        """u of every candidate. Only the head corrects the estimate: what the new version found was picked by
-        u."""
+    def _evidence(self, z_old: Float64, true: Float64, bridged: Float64, old_rows: Float32, head: int) -> Float64:
+        """u of every candidate, with the bonus of those whose new score is open."""
         e = self.estimate
         guess = e.intercept + e.old * z_old + e.bridged * bridged
-        errors = (true - guess)[:head]
-        errors = errors[~np.isnan(errors)]
-        guess += errors.sum() / (len(errors) + ERROR_PRIOR)
-        # The bonus is shared out so that its mean over the candidates is zero, and scores keep their scale.
-        return np.where(known, true - e.variance * (1.0 - coverage), guess + e.variance * coverage)
+        known = ~np.isnan(true)
+        evidence = np.where(known, true, guess)
+        bonus = np.where(known, 0.0, e.variance)
+        best_first = np.argsort(-evidence, kind="stable")
+        first, rest = best_first[:MOST_COMPARED], best_first[MOST_COMPARED:]
+        carried = kriging.carry_over(old_rows[first] - self.old.mean, (true - guess)[first], e.shared)
+        evidence[first] += np.where(known[first], 0.0, carried.expected)
+        evidence[rest] += np.where(known[rest], 0.0, carried.common)
+        bonus[first] *= carried.left
+        # It is paid for by all alike, so that scores keep their scale.
+        worth = _worth(head)
+        toll = float(worth @ bonus[:head] / worth.sum()) if head else 0.0
+        paid: Float64 = evidence + bonus - toll
+        return paid
 
     def save(self, folder: str | Path) -> None:
         """Write `blend.json` and its array file into a folder, atomically; an earlier Blend there is
@@ -271,3 +275,8 @@ class Blend:
                 facts["bounded"],
                 facts["bridge"],
             )
+
+
+def _worth(count: int) -> Float64:
+    """What a candidate of each rank counts."""
+    return np.reciprocal(np.arange(count, dtype=np.float64) + RANK_OFFSET)

@@ -47,12 +47,14 @@ class Blending:
     def _blend(self, old_query: Rows, new_query: Rows, head: Keys, new_keys: Keys, k: int) -> Ranking:
         keys = np.concatenate([head, new_keys[~np.isin(new_keys, head)]])
         new_scores = self._new.scores(keys, new_query)
+        old_rows = self._old.gather(keys)
         blended = self._fade.blend.score(
             old_query,
             new_query,
             self._old.scores(keys, old_query),
             new_scores,
-            self._fade.bridge.apply(self._old.gather(keys)) @ new_query,
+            self._fade.bridge.apply(old_rows) @ new_query,
+            old_rows,
             head=len(head),
         )
         best = np.lexsort((keys, -blended.scores))[:k]

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfade.bridge import Bridge, fitting
+from crossfade.search import kriging
 from crossfade.search.units import Float32, Float64, StandardUnits
 
 STAND_INS = 400
 HEAD = 100
 FOLDS = 4
+COMPARED = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Estimate:
         bridged: c2, of β · z_bridged.
         variance: v, of the estimate's error.
         explained: Share of the variance of the true β · z_new that the estimate explains, 0 to 1.
+        shared: Share of the error's variance that documents alike have in common, 0 to 1 (`kriging`).
     """
 
     scale: float
@@ -38,6 +41,7 @@ class Estimate:
     bridged: float
     variance: float
     explained: float
+    shared: float = 0.0
 
     @classmethod
     def none(cls) -> Estimate:
@@ -70,9 +74,12 @@ class Estimate:
         known, bridged, true = _take(z_old, head), scale * _take(z_bridged, head), scale * _take(z_new, head)
         design = np.stack([np.ones_like(known), known, bridged], axis=1)
         intercept, by_old, by_bridged = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
-        variance = float(np.mean((true - design @ [intercept, by_old, by_bridged]) ** 2))
+        errors = (true - design @ [intercept, by_old, by_bridged]).reshape(head.shape)
+        variance = float(np.mean(errors**2))
         explained = max(0.0, 1.0 - variance / float(true.var()))
-        return cls(scale, intercept, by_old, by_bridged, variance, explained)
+        rows = old[head[:COMPARED]] - units[0].mean
+        shared = kriging.learn_shared(rows, errors[:COMPARED], variance, random)
+        return cls(scale, intercept, by_old, by_bridged, variance, explained, shared)
 
 
 def _carry_unseen(old: Float32, new: Float32, bridge: Bridge, random: np.random.Generator) -> Float32:
