@@ -52,13 +52,17 @@ class Estimate:
         bridge: Bridge,
         units: tuple[StandardUnits, StandardUnits],
         seed: int,
+        more: fitting.Moments | None = None,
     ) -> Estimate:
         """Fit by least squares on paired rows `(n, d1)` and `(n, d2)` of a uniform sample of documents.
+
+        `more` are the moments of further pairs, of any documents, that the Bridge was fitted to as well.
 
         β makes the mean of what the new model likes best equal to that of what the old model likes best.
         """
         random = np.random.default_rng(seed)
-        carried = _carry_unseen(old, new, bridge, random)
+        kind = bridge.quality.method, bridge.quality.regularisation
+        carried = fitting.carry_unseen(old, new, kind, random.permutation(len(old)) % FOLDS, more)
         stand_ins = random.permutation(len(old))[:STAND_INS]
         z_old = _standard_scores(units[0], old, stand_ins, old)
         z_new = _standard_scores(units[1], new, stand_ins, new)
@@ -73,18 +77,6 @@ class Estimate:
         variance = float(np.mean((true - design @ [intercept, by_old, by_bridged]) ** 2))
         explained = max(0.0, 1.0 - variance / float(true.var()))
         return cls(scale, intercept, by_old, by_bridged, variance, explained)
-
-
-def _carry_unseen(old: Float32, new: Float32, bridge: Bridge, random: np.random.Generator) -> Float32:
-    """Every old row carried over by a map of the Bridge's kind that was fitted without it."""
-    fold = random.permutation(len(old)) % FOLDS
-    carried = np.empty_like(new)
-    for number in range(FOLDS):
-        kept, held = fold != number, fold == number
-        seen = fitting.Moments.of(old[kept].astype(np.float64), new[kept].astype(np.float64))
-        matrix = fitting.solve(bridge.quality.method, bridge.quality.regularisation, seen)
-        carried[held] = fitting.carry(old[held].astype(np.float64), matrix, seen)
-    return carried
 
 
 def _standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32) -> Float64:
