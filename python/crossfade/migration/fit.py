@@ -13,6 +13,7 @@ from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, NotReady
 from crossfade.search.blend import Blend
 from crossfade.search.fade import Fade
+from crossfade.search.onesided import OneSided
 from crossfade.store import Store
 
 from .fill import BATCH, OVER, Filler
@@ -65,14 +66,15 @@ def fit(
     source_space, target_space = state.versions[migration.source].space, target.space
     try:
         with stop.droppable():
-            bridge = Bridge.fit(old_rows, new_rows, source=source_space, target=target_space, seed=seed)
+            bridge, back = Bridge.fit_both(old_rows, new_rows, source=source_space, target=target_space, seed=seed)
             blend = Blend.fit(old_rows, new_rows, bridge, seed=seed)
+            one_sided = OneSided.learn(old_rows, new_rows, (bridge, back), (blend.old, blend.new), seed)
     except InvalidInput as error:  # of rows that don't vary nothing can be learned, but they can be replaced
         with store.writing() as connection:
             versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
         return None
     name = uuid.uuid4().hex[:8]
-    Fade(bridge, blend).save(store.layout.bridges(migration.source, migration.target) / name)
+    Fade(bridge, blend, one_sided).save(store.layout.bridges(migration.source, migration.target) / name)
     with store.writing() as connection:
         versions.set_bridge(connection, migration.id, name)
         detail = {"pairs": len(keys), "method": bridge.quality.method, "recall_at_10": bridge.quality.recall_at_10}

@@ -64,14 +64,13 @@ class Estimate:
         kind = bridge.quality.method, bridge.quality.regularisation
         carried = fitting.carry_unseen(old, new, kind, random.permutation(len(old)) % FOLDS, more)
         stand_ins = random.permutation(len(old))[:STAND_INS]
-        z_old = _standard_scores(units[0], old, stand_ins, old)
-        z_new = _standard_scores(units[1], new, stand_ins, new)
-        z_bridged = _standard_scores(units[1], new, stand_ins, carried)
-        # A tenth of a small sample: the further half of it would be nobody's candidates.
-        depth = min(HEAD, len(old) // 10)
-        head = _best(z_old, depth)
-        scale = float(_take(z_old, head).mean() / _take(z_new, _best(z_new, depth)).mean())
-        known, bridged, true = _take(z_old, head), scale * _take(z_bridged, head), scale * _take(z_new, head)
+        z_old = standard_scores(units[0], old, stand_ins, old)
+        z_new = standard_scores(units[1], new, stand_ins, new)
+        z_bridged = standard_scores(units[1], new, stand_ins, carried)
+        depth = depth_of(len(old))
+        head = nearest(z_old, depth)
+        scale = float(taken(z_old, head).mean() / taken(z_new, nearest(z_new, depth)).mean())
+        known, bridged, true = taken(z_old, head), scale * taken(z_bridged, head), scale * taken(z_new, head)
         design = np.stack([np.ones_like(known), known, bridged], axis=1)
         intercept, by_old, by_bridged = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
         variance = float(np.mean((true - design @ [intercept, by_old, by_bridged]) ** 2))
@@ -79,7 +78,7 @@ class Estimate:
         return cls(scale, intercept, by_old, by_bridged, variance, explained)
 
 
-def _standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32) -> Float64:
+def standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32) -> Float64:
     """Scores `(q, n)` of stand-in queries in standard units, each one's own document out of reach."""
     queries = rows[stand_ins]
     scores = queries @ against.T
@@ -88,9 +87,16 @@ def _standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.
     return z
 
 
-def _best(z: Float64, count: int) -> NDArray[np.int64]:
+def depth_of(documents: int) -> int:
+    """How many nearest documents are learned from: of a small sample a tenth, the rest would be nobody's candidates."""
+    return min(HEAD, documents // 10)
+
+
+def nearest(z: Float64, count: int) -> NDArray[np.int64]:
+    """Columns `(q, count)` of the highest scores, in no order."""
     return np.argpartition(-z, count - 1, axis=1)[:, :count]
 
 
-def _take(z: Float64, columns: NDArray[np.int64]) -> Float64:
+def taken(z: Float64, columns: NDArray[np.int64]) -> Float64:
+    """The scores in these columns, row after row, `(q · count,)`."""
     return np.take_along_axis(z, columns, axis=1).ravel()
