@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import crossfade as cf
 from crossfade.bridge import Bridge
+from crossfade.cli.results import bridge_line, status_shown
 from crossfade.migration import learning
 from crossfade.migration.learning import held_out, in_order
 from crossfade.search.fade import Fade
@@ -172,3 +174,23 @@ def test_workers_learn_one_at_a_time(folder: Path, old: cf.Encoder, new: cf.Enco
             worker.join()
         assert fade.status().done == COUNT
         assert len(figures(folder, "fitted") + figures(folder, "fit not adopted")) <= 3
+
+
+def test_the_status_tells_what_the_bridge_is_worth(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """Cosine, recall and expected retention with their intervals, for programs and people; None before the fit."""
+    with filled(folder, old, COUNT) as docs:
+        fade = docs.migrate(new)
+        assert fade.quality is None
+        assert docs.status().migration is not None
+        assert docs.status().migration["bridge"] is None
+        quality = fade.fit()
+        assert quality == fade.quality
+        assert quality is not None
+        found = json.loads(json.dumps(docs.status().to_dict()))["migration"]["bridge"]
+        assert found["recall_at_10"] == quality.recall_at_10
+        assert found["retention_interval"] == list(quality.retention_interval or ())
+        said = bridge_line(found)
+        assert said.startswith(f"bridge: {quality.method}, 200 pairs, cosine {quality.cosine:.3f} (")
+        assert f"expected retention {quality.retention:.3f} (" in said
+        assert said in list(status_shown(docs.status()))
+        assert "retention" not in bridge_line(found | {"retention": None, "cosine_interval": None})

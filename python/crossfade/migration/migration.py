@@ -158,7 +158,7 @@ class Migration:
         target = state.versions[current.target]
         encoder = self._encoders.get(target)
         with Stop(stop) as asked:
-            if current.state == "filling" and until > 0.0 and not self._is_fitted(current):
+            if current.state == "filling" and until > 0.0 and self._fade(current) is None:
                 fit(self._store, self._encoders, state, current, None, SEED, progress, asked, cores, until)
             refits = Refits(self._store, current, SEED, asked) if current.state == "filling" else None
             filler = Filler(self._store, encoder, target.id, cores, asked)
@@ -179,6 +179,12 @@ class Migration:
         pending, failed = (target.pending, target.failed) if target else (state.documents, 0)
         done = state.documents - pending
         return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, row.bridge is not None)
+
+    @property
+    def quality(self) -> Quality | None:
+        """What the Bridge in use has reached on held-out pairs; None where none is fitted, or it is damaged."""
+        fade = self._fade(self._read()[1])
+        return fade.bridge.quality if fade else None
 
     def failures(self) -> list[tasks.Failure]:
         """The documents that either version's fill has given up, each with its last error."""
@@ -217,9 +223,9 @@ class Migration:
         """
         roles.abandon(self._store, self._number)
 
-    def _is_fitted(self, current: versions.MigrationRow) -> bool:
+    def _fade(self, current: versions.MigrationRow) -> Fade | None:
         folder = self._store.layout.bridges(current.source, current.target)
-        return current.bridge is not None and Fade.find(folder / current.bridge) is not None
+        return Fade.find(folder / current.bridge) if current.bridge is not None else None
 
     def _read(self) -> tuple[versions.State, versions.MigrationRow]:
         with self._store.reading() as connection:
