@@ -153,10 +153,11 @@ def test_a_worse_fit_is_not_adopted(
 def test_what_was_replaced_is_removed(
     folder: Path, old: cf.Encoder, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once no reader can be about to open it."""
+    """Once no reader can be about to open it; so is what a killed process had saved and not yet named."""
     with filled(folder, old, COUNT) as docs:
         fade = docs.migrate(new)
         fade.fit(sample=200)
+        (folder / "bridges" / "0001-0002" / "0badc0de").mkdir()
         monkeypatch.setattr(learning, "GRACE_SECONDS", -1.0)
         fade.run()
         assert bridges(folder) == [bridge_in_use(folder)]

@@ -19,7 +19,7 @@ from crossfade.bridge.fitting import Moments
 from crossfade.bridge.measuring import HeldOut, Measured
 from crossfade.catalog import documents, versions
 from crossfade.errors import InvalidInput, NotReady
-from crossfade.search.blend import Blend
+from crossfade.search.blend import FULL_WEIGHT, Blend
 from crossfade.search.fade import Fade
 from crossfade.search.onesided import OneSided
 from crossfade.store import GRACE_SECONDS, Store, listed, only_builder
@@ -98,7 +98,7 @@ def learn(
             compared = _compared(bridges[0], present, rows[0][marks], rows[1][marks])
             if compared and not compared[0].is_better(compared[1]):
                 return _kept(store, present, bridges[0].quality)
-            fade = _fade(bridges, rows, len(uniform), seed)
+            fade = _fade(bridges, rows, len(uniform), seed, present)
     except InvalidInput as error:  # of rows that don't vary nothing can be learned, but they can be replaced
         with store.writing() as connection:
             versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
@@ -116,7 +116,14 @@ def current_fade(store: Store, migration: versions.MigrationRow) -> Fade | None:
 
 @contextlib.contextmanager
 def only_learner(store: Store, migration: versions.MigrationRow) -> Iterator[bool]:
-    """Whether nobody else learns for this migration; nobody does for as long as this holds."""
+    """Whether nobody else learns for this migration; nobody does for as long as this holds.
+
+    Raises:
+        NotReady: The migration is over.
+    """
+    with store.reading() as connection:
+        if migration.target not in versions.read(connection).versions:
+            raise NotReady(OVER)
     with only_builder(store.layout.version(migration.target), "fit.lock") as alone:
         yield alone
 
@@ -162,14 +169,17 @@ class Refits:
     def _done(self) -> int:
         with self._store.reading() as connection:
             state = versions.read(connection)
-        target = state.versions.get(self._migration.target)
-        return state.documents - target.pending if target else 0
+        target = state.filling
+        return state.documents - target.pending if target and target.id == self._migration.target else 0
 
 
-def _fade(bridges: tuple[Bridge, Bridge], rows: tuple[np.ndarray, np.ndarray], uniform: int, seed: int) -> Fade:
+def _fade(
+    bridges: tuple[Bridge, Bridge], rows: tuple[np.ndarray, np.ndarray], uniform: int, seed: int, present: Fade | None
+) -> Fade:
     old, new = (side[:uniform] for side in rows)
     more = Moments.of(rows[0][uniform:], rows[1][uniform:]) if len(rows[0]) > uniform else None
-    blend = Blend.fit(old, new, bridges[0], seed=seed, more=more)
+    weight = present.blend.full_weight if present else FULL_WEIGHT  # what judged queries have said stays
+    blend = Blend.fit(old, new, bridges[0], full_weight=weight, seed=seed, more=more)
     return Fade(bridges[0], blend, OneSided.learn(old, new, bridges, (blend.old, blend.new), seed, more))
 
 
