@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -161,6 +162,18 @@ def test_what_was_replaced_is_removed(
         monkeypatch.setattr(learning, "GRACE_SECONDS", -1.0)
         fade.run()
         assert bridges(folder) == [bridge_in_use(folder)]
+
+
+def test_what_is_being_replaced_stays_for_a_moment(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """However long it was in use: a reader of the state before may be about to open it."""
+    with filled(folder, old, COUNT) as docs:
+        fade = docs.migrate(new)
+        fade.fit(sample=200)
+        first = bridge_in_use(folder)
+        os.utime(folder / "bridges" / "0001-0002" / first, (0.0, 0.0))
+        fade.run()
+        assert first in bridges(folder)
+        assert bridge_in_use(folder) in set(bridges(folder)) - {first}
 
 
 def test_workers_learn_one_at_a_time(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import time
 import uuid
@@ -208,10 +209,14 @@ def _publish(store: Store, migration: versions.MigrationRow, fade: Fade) -> None
     folder, name = store.layout.bridges(migration.source, migration.target), uuid.uuid4().hex[:8]
     fade.save(folder / name)
     with store.writing() as connection:
+        replaced = versions.read_migration(connection, migration.id).bridge
         versions.set_bridge(connection, migration.id, name)
         versions.note(connection, "fitted", _figures(fade.bridge.quality))
+    if replaced:
+        with contextlib.suppress(OSError):  # a folder that is gone or can't be touched is none to wait for
+            os.utime(folder / replaced)  # from now on it is being left; who is about to open it still finds it
     for path in listed(folder):
-        if path.is_dir() and path.name != name and _is_old(path):  # a reader of an earlier state has opened it by now
+        if path.is_dir() and path.name != name and _is_old(path):
             shutil.rmtree(path, ignore_errors=True)
 
 
