@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossfade.bridge import Bridge
+from crossfade.bridge import Bridge, files
+from crossfade.bridge.fitting import CANDIDATES, Moments, Solver, carry, carry_unseen
 from crossfade.errors import DamagedFile, InvalidInput, NewerFormat, SpaceMismatch
 from crossfade.space import Space
 
@@ -64,7 +66,7 @@ def test_ridge_is_kept_where_the_map_is_no_rotation() -> None:
     new = unit(old @ (rng.standard_normal((12, 12)) * np.geomspace(1, 0.01, 12)))
     quality = Bridge.fit(old, new).quality
     assert quality.method == "ridge"
-    assert {candidate.method for candidate in quality.candidates} == {"procrustes", "ridge"}
+    assert {candidate.method for candidate in quality.candidates} == {"procrustes", "low rank + diagonal", "ridge"}
 
 
 def test_quality_is_measured_on_pairs_the_map_has_not_seen() -> None:
@@ -97,6 +99,122 @@ def test_any_pair_of_dims_gives_finite_unit_rows(n: int, d1: int, d2: int, seed:
     assert carried.dtype == np.float32
     assert carried.shape == (n, d2)
     np.testing.assert_allclose(np.linalg.norm(carried, axis=1), 1.0, atol=1e-5)
+
+
+def test_low_rank_and_diagonal_is_kept_where_that_is_the_map() -> None:
+    """A rotation that scales each column differently takes fewer pairs to learn than a full map."""
+    rng = np.random.default_rng(4)
+    old = rng.standard_normal((300, 200)).astype(np.float32)
+    matrix = rotation(rng, 200, 200) * np.geomspace(0.5, 2.0, 200)
+    new = (old @ matrix + 0.5 * rng.standard_normal((300, 200))).astype(np.float32)
+    assert Bridge.fit(old, new).quality.method == "low rank + diagonal"
+
+
+@pytest.mark.parametrize("kind", CANDIDATES, ids=str)
+@pytest.mark.parametrize(("d1", "d2"), [(8, 8), (6, 9), (9, 6)])
+def test_every_kind_fits_any_dims(kind: tuple[str, float], d1: int, d2: int) -> None:
+    """Each method gives a finite map of the right shape that carries unseen rows nearer to their counterparts."""
+    old, new = pairs(300, d1, d2, noise=0.1)
+    moments = Moments.of(old[:200], new[:200])
+    matrix = Solver(moments).solve(*kind)
+    assert matrix.shape == (d1, d2)
+    carried = carry(old[200:], matrix, moments)
+    uncarried = unit(np.broadcast_to(moments.offset, carried.shape))
+    cosines, without = (np.einsum("nd,nd->n", rows, new[200:]).mean() for rows in (carried, uncarried))
+    assert cosines > without
+
+
+def test_moments_are_those_of_the_rows() -> None:
+    """Blocks of rows, their sum and the reverse have the means and covariances of all rows, float16 ones too."""
+    old, new = pairs(9_000, 5, 3, noise=0.2)
+    whole = Moments.of(old, new)
+    halves = Moments.of(old, new, np.arange(2_500)) + Moments.of(old, new, np.arange(2_500, 9_000))
+    stored = Moments.of(old.astype(np.float16), new.astype(np.float16))
+    centred, moved = old - old.mean(axis=0, dtype=np.float64), new - new.mean(axis=0, dtype=np.float64)
+    for moments, tolerance in ((whole, 1e-6), (halves, 1e-6), (stored, 1e-3)):
+        assert moments.count == 9_000
+        np.testing.assert_allclose(moments.covariance, centred.T @ centred / 9_000, atol=tolerance)
+        np.testing.assert_allclose(moments.cross, centred.T @ moved / 9_000, atol=tolerance)
+        np.testing.assert_allclose(moments.reversed.covariance, moved.T @ moved / 9_000, atol=tolerance)
+        np.testing.assert_allclose(moments.reversed.center, new.mean(axis=0), atol=tolerance)
+
+
+def test_unseen_rows_are_carried_by_maps_that_have_not_seen_them() -> None:
+    """A row's own counterpart says nothing about what becomes of it; the further pairs do."""
+    old, new = pairs(60, 4, 4, noise=0.1)
+    fold, kind = np.arange(60) % 3, ("ridge", 0.1)
+    carried = carry_unseen(old, new, kind, fold)
+    other = new.copy()
+    other[fold == 1] = unit(np.random.default_rng(5).standard_normal((20, 4)))
+    changed = carry_unseen(old, other, kind, fold)
+    assert changed[fold == 1].tobytes() == carried[fold == 1].tobytes()
+    assert changed[fold == 0].tobytes() != carried[fold == 0].tobytes()
+    assert carry_unseen(old, new, kind, fold, Moments.of(*pairs(90, 4, 4, noise=0.1))).tobytes() != carried.tobytes()
+
+
+def test_both_directions_come_from_the_same_pairs() -> None:
+    """The map back is the one that fitting new rows to old ones gives, and each undoes the other where that can be."""
+    old, new = pairs(400, 6, 6, noise=0.0)
+    there, back = Bridge.fit_both(old, new, source=Space(model="old", dim=6), target=Space(model="new", dim=6))
+    assert there.matrix.tobytes() == Bridge.fit(old, new).matrix.tobytes()
+    np.testing.assert_allclose(back.matrix, Bridge.fit(new, old).matrix, atol=1e-4)
+    assert (back.source, back.target) == (there.target, there.source)
+    assert np.einsum("nd,nd->n", back.apply(there.apply(old)), old).mean() > 0.99
+
+
+def test_held_out_pairs_are_never_fitted() -> None:
+    """What is held out by name changes the measurement, and not the map by one bit."""
+    old, new = pairs(100, 6, 4, noise=0.1)
+    marks = np.arange(100) % 5 == 0
+    bridge = Bridge.fit(old, new, held_out=marks)
+    other = np.where(marks[:, None], new[::-1], new)
+    same = Bridge.fit(old, other, held_out=marks)
+    assert (bridge.quality.pairs, bridge.quality.held_out) == (100, 20)
+    if (same.quality.method, same.quality.regularisation) == (bridge.quality.method, bridge.quality.regularisation):
+        assert same.matrix.tobytes() == bridge.matrix.tobytes()
+    assert same.quality.cosine < bridge.quality.cosine
+    with pytest.raises(InvalidInput, match="held_out must mark"):
+        Bridge.fit(old, new, held_out=marks[:50])
+    with pytest.raises(InvalidInput, match="held_out must mark"):
+        Bridge.fit(old, new, held_out=np.ones(100, bool))
+
+
+def test_every_figure_has_its_interval() -> None:
+    """It holds the figure, is the same every time, and is narrower where more pairs are held out."""
+    few, many = (Bridge.fit(*pairs(count, 8, 8, noise=0.3)).quality for count in (100, 2_000))
+    for quality in (few, many):
+        for value, limits in (
+            (quality.cosine, quality.cosine_interval),
+            (quality.recall_at_10, quality.recall_interval),
+            (quality.retention, quality.retention_interval),
+        ):
+            assert value is not None
+            assert limits is not None
+            assert 0.0 <= limits[0] < value < limits[1] <= 1.0
+    assert np.ptp(many.retention_interval) < np.ptp(few.retention_interval)
+    assert Bridge.fit(*pairs(100, 8, 8, noise=0.3)).quality == few
+
+
+def test_a_perfect_map_keeps_everything() -> None:
+    """Where the spaces are the same, retention, recall and cosine are 1, with nothing in doubt."""
+    old, _ = pairs(500, 8, 8, noise=0.0)
+    quality = Bridge.fit(old, old).quality
+    assert (quality.retention, quality.retention_interval) == (1.0, (1.0, 1.0))
+    assert quality.recall_at_10 > 0.99
+    assert quality.cosine > 0.9999
+
+
+def test_a_record_without_the_later_figures_is_read(tmp_path: Path) -> None:
+    """What was saved before retention and intervals were measured loads, and says that it does not know them."""
+    bridge = Bridge.fit(*pairs(50, 6, 4, noise=0.1))
+    quality = {name: value for name, value in dataclasses.asdict(bridge.quality).items() if "retention" not in name}
+    quality = {name: value for name, value in quality.items() if "interval" not in name}
+    arrays = {"matrix": bridge.matrix, "center": bridge.center, "offset": bridge.offset}
+    files.write(tmp_path, "bridge", arrays, {"source": None, "target": None, "quality": quality})
+    loaded = Bridge.load(tmp_path)
+    assert loaded.matrix.tobytes() == bridge.matrix.tobytes()
+    assert loaded.quality.recall_at_10 == bridge.quality.recall_at_10
+    assert (loaded.quality.retention, loaded.quality.cosine_interval) == (None, None)
 
 
 def test_fit_repeats_itself() -> None:

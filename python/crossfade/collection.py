@@ -21,7 +21,7 @@ from crossfade.errors import CollectionClosed, CrossfadeError, InvalidInput
 from crossfade.migration import Migration
 from crossfade.search import Hits, Searcher
 from crossfade.space import Space, checked_space
-from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
+from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, figures_of, vectors_of
 from crossfade.store import Store
 from crossfade.upsert import Upserted, check_vectors, upsert
 
@@ -263,7 +263,7 @@ class Collection:
             state.documents,
             state.live,
             [describe(version) for version in state.versions.values()],
-            current.status().to_dict() if current else None,
+            current.status().to_dict() | {"bridge": figures_of(current.quality)} if current else None,
         )
 
     def backup(self, destination: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Backup:

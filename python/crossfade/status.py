@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from crossfade.bridge import Quality
 from crossfade.catalog import documents, tasks, versions
 from crossfade.catalog.tasks import Failure
 from crossfade.store import Store
 
-__all__ = ["Failure", "Status", "VectorInfo", "describe", "failures_of", "vectors_of"]
+__all__ = ["Failure", "Status", "VectorInfo", "describe", "failures_of", "figures_of", "vectors_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Status:
         live: Number of the live version.
         versions: Every version that is kept: number, model, dim, fingerprint, encoder, the engine and precision it was
             begun with, state, documents it lacks, and documents of which its model sees the beginning only.
-        migration: The migration on disk, if there is one.
+        migration: The migration on disk, if there is one; its "bridge" tells what the Bridge has reached on held-out
+            documents, each figure with its 95 % interval, and is None where there is none.
     """
 
     path: str
@@ -84,6 +86,13 @@ def failures_of(store: Store) -> list[Failure]:
     """What the fills of all versions have given up."""
     with store.reading() as connection:
         return tasks.failures(connection, list(versions.read(connection).versions))
+
+
+def figures_of(quality: Quality | None) -> dict[str, Any] | None:
+    """A Bridge's quality for `Status.migration`, without what was tried and not kept."""
+    if quality is None:
+        return None
+    return {name: value for name, value in dataclasses.asdict(quality).items() if name != "candidates"}
 
 
 def describe(version: versions.Version) -> dict[str, Any]:

@@ -12,52 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossfade import kernels
 from crossfade._arrays import numbers_of
-from crossfade._values import checked_folder, shown
+from crossfade._values import checked_folder
 from crossfade.bridge import files, fitting
-from crossfade.bridge.fitting import Float32, Float64
+from crossfade.bridge.fitting import Float32, Moments, Solver, Stored
+from crossfade.bridge.measuring import HeldOut, Measured
+from crossfade.bridge.pairs import Positions, halves_of, paired
+from crossfade.bridge.quality import Candidate, Quality, candidate_of
 from crossfade.errors import DamagedFile, InvalidInput, SpaceMismatch
 from crossfade.space import Space, checked_space
 
 __all__ = ["Bridge", "Candidate", "Quality"]
 
-MIN_PAIRS = 10
-# Neighbours among the held-out rows take a square of this side.
-MOST_HELD_OUT = 2_000
-_LARGEST = float(np.finfo(np.float32).max)
-_NAME = "bridge"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One method, measured on the held-out pairs after being fitted on the others.
-
-    Args:
-        method: "procrustes" or "ridge".
-        regularisation: λ of ridge, in units of the mean eigenvalue of the old rows' covariance; 0 for
-            Procrustes.
-        cosine: Mean cosine between a carried row and its counterpart, −1 to 1.
-        recall_at_10: Mean share of a row's 10 nearest held-out rows that are also its counterpart's, 0 to 1.
-    """
-
-    method: str
-    regularisation: float
-    cosine: float
-    recall_at_10: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Quality(Candidate):
-    """What a Bridge measured: the candidate that was kept, and all of them.
-
-    Args:
-        pairs: How many pairs were given; the kept method was fitted again on all of them.
-        held_out: How many of them the measurement was made on.
-        candidates: Every method that was tried.
-    """
-
-    pairs: int
-    held_out: int
-    candidates: tuple[Candidate, ...]
+NAME = "bridge"
 
 
 class Bridge:
@@ -133,52 +99,85 @@ class Bridge:
         target: Space | None = None,
         seed: int = 0,
         holdout: float = 0.2,
+        held_out: ArrayLike | None = None,
     ) -> Bridge:
         """Learn the map from pairs of rows of the same texts.
 
-        Centred Procrustes and centred ridge of several strengths are fitted without the held-out pairs and
-        measured on them. The one with the higher recall@10 is kept, to two decimals; among equals, the one
-        with the higher cosine. It is then fitted again on all pairs.
+        Centred Procrustes, low rank + diagonal, and ridge of several strengths are fitted without the held-out pairs
+        and measured on them. The one with the higher recall@10 is kept, to two decimals; among equals, the one with
+        the higher cosine. It is then fitted again on all pairs, unless `held_out` forbids it.
 
         Args:
-            old_rows: `(n, d1)` floats, n at least 10; unit rows where the Space's metric is "cos".
+            old_rows: `(n, d1)` floats, n at least 10; unit rows where the Space's metric is "cos". float16 and float32
+                are read as they are, without a copy.
             new_rows: `(n, d2)` floats, row by row of the same texts as `old_rows`.
             source: Space of `old_rows`.
             target: Space of `new_rows`.
             seed: Decides which pairs are held out.
             holdout: Share of the pairs that is held out, above 0 and at most 0.5; never more than 2,000
                 pairs.
+            held_out: Which pairs to hold out instead, `(n,)` bool, 2 to 2,000 of them. No fit sees those, so that
+                Bridges fitted at different times can be compared on them.
 
         Raises:
             InvalidInput: Wrong shapes, NaN, fewer than 10 pairs, rows that don't vary, or holdout out of
                 range.
             SpaceMismatch: The rows don't have the dim of their Space.
         """
-        old, new = _pair(old_rows, new_rows)
-        if not isinstance(holdout, (int, float)) or not 0.0 < holdout <= 0.5:
-            raise InvalidInput(f"holdout must be above 0 and at most 0.5, got {shown(holdout)}")
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise InvalidInput(f"seed must be a whole number from 0 on, got {shown(seed)}")
-        for space in (source, target):
-            if space is not None:
-                checked_space(space)
-        held_out = min(max(round(len(old) * holdout), 2), MOST_HELD_OUT)
-        order = np.random.default_rng(seed).permutation(len(old))
-        held, kept = order[:held_out], order[held_out:]
-        seen = fitting.Moments.of(old[kept], new[kept])
-        candidates = tuple(_measure(*candidate, seen, old[held], new[held]) for candidate in fitting.CANDIDATES)
-        best = max(candidates, key=lambda it: (round(it.recall_at_10, 2), it.cosine))
-        everything = fitting.Moments.of(old, new)
-        matrix = fitting.solve(best.method, best.regularisation, everything)
-        quality = Quality(pairs=len(old), held_out=held_out, candidates=candidates, **dataclasses.asdict(best))
-        return cls(
-            matrix.astype(np.float32),
-            everything.center.astype(np.float32),
-            everything.offset.astype(np.float32),
-            quality,
-            source=source,
-            target=target,
-        )
+        old, new = paired(old_rows, new_rows)
+        halves = halves_of(len(old), seed, holdout, held_out)
+        _check_spaces(source, target)
+        return cls._learn(old, new, halves, _moments(old, new, halves, held_out), seed, source, target)
+
+    @classmethod
+    def fit_both(
+        cls,
+        old_rows: ArrayLike,
+        new_rows: ArrayLike,
+        *,
+        source: Space | None = None,
+        target: Space | None = None,
+        seed: int = 0,
+        holdout: float = 0.2,
+        held_out: ArrayLike | None = None,
+    ) -> tuple[Bridge, Bridge]:
+        """Learn the map from old to new and the one back, from the same pairs; arguments and errors as of `fit`.
+
+        The one back is measured as queries need it, which it makes for an old model that can't be called any more:
+        carried rows ask true ones.
+        """
+        old, new = paired(old_rows, new_rows)
+        halves = halves_of(len(old), seed, holdout, held_out)
+        _check_spaces(source, target)
+        seen, fitted = _moments(old, new, halves, held_out)
+        there = cls._learn(old, new, halves, (seen, fitted), seed, source, target)
+        back = seen.reversed, fitted.reversed
+        return there, cls._learn(new, old, halves, back, seed, target, source, queries=True)
+
+    @classmethod
+    def _learn(
+        cls,
+        old: Stored,
+        new: Stored,
+        halves: tuple[Positions, Positions],
+        moments: tuple[Moments, Moments],
+        seed: int,
+        source: Space | None,
+        target: Space | None,
+        queries: bool = False,
+    ) -> Bridge:
+        held = HeldOut(old[halves[0]], new[halves[0]], queries=queries)
+        seen, fitted = moments
+        solver = Solver(seen)
+        tried = [(kind, _measure(solver, kind, held)) for kind in fitting.CANDIDATES]
+        best, measured = tried[0]
+        for kind, other in tried[1:]:
+            if other.is_better(measured):
+                best, measured = kind, other
+        matrix = (solver if fitted is seen else Solver(fitted)).solve(*best)
+        quality = Quality.of(best, measured, tuple(candidate_of(*one) for one in tried), len(old), seed)
+        center, offset = fitted.center.astype(np.float32), fitted.offset.astype(np.float32)
+        return cls(matrix.astype(np.float32), center, offset, quality, source=source, target=target)
 
     def apply(self, rows: ArrayLike, space: Space | None = None) -> Float32:
         """Carry rows over.
@@ -202,8 +201,8 @@ class Bridge:
             raise InvalidInput(f"rows must have shape (n, {len(self.center)}), got {taken.shape}")
         return kernels.project(np.ascontiguousarray(taken), self.matrix, self.center, self.offset)
 
-    def save(self, folder: str | Path) -> None:
-        """Write `bridge.json` and its array file into a folder, atomically; an earlier Bridge there is
+    def save(self, folder: str | Path, name: str = NAME) -> None:
+        """Write `<name>.json` and its array file into a folder, atomically; an earlier Bridge of that name there is
         replaced.
 
         Raises:
@@ -216,10 +215,10 @@ class Bridge:
             for name, space in spaces.items()
         }
         facts["quality"] = dataclasses.asdict(self.quality)
-        files.write(checked_folder(folder, "a Bridge"), _NAME, arrays, facts)
+        files.write(checked_folder(folder, "a Bridge"), name, arrays, facts)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Bridge:
+    def load(cls, folder: str | Path, name: str = NAME) -> Bridge:
         """Read the Bridge that `save` wrote.
 
         Raises:
@@ -227,36 +226,34 @@ class Bridge:
             DamagedFile: A file is missing, or differs from its checksum.
             NewerFormat: A newer crossfade wrote it.
         """
-        arrays, facts = files.read(checked_folder(folder, "a Bridge"), _NAME)
-        with files.complete(folder, _NAME):
-            quality = facts["quality"]
-            candidates = tuple(Candidate(**candidate) for candidate in quality.pop("candidates"))
+        arrays, facts = files.read(checked_folder(folder, "a Bridge"), name)
+        with files.complete(folder, name):
             return cls(
                 arrays["matrix"],
                 arrays["center"],
                 arrays["offset"],
-                Quality(candidates=candidates, **quality),
+                Quality.from_dict(facts["quality"]),
                 source=_space(facts["source"], folder),
                 target=_space(facts["target"], folder),
             )
 
 
-def _measure(method: str, strength: float, seen: fitting.Moments, old: Float64, new: Float64) -> Candidate:
-    carried = fitting.carry(old, fitting.solve(method, strength, seen), seen)
-    cosine, recall = fitting.agreement(carried, fitting.unit(new))
-    return Candidate(method=method, regularisation=strength, cosine=cosine, recall_at_10=recall)
+def _measure(solver: Solver, kind: tuple[str, float], held: HeldOut) -> Measured:
+    return held.measure(fitting.carry(held.old, solver.solve(*kind), solver.moments))
 
 
-def _pair(old_rows: ArrayLike, new_rows: ArrayLike) -> tuple[Float64, Float64]:
-    old, new = numbers_of(old_rows, "old_rows", np.float64), numbers_of(new_rows, "new_rows", np.float64)
-    if old.ndim != 2 or new.ndim != 2 or len(old) != len(new) or 0 in old.shape[1:] + new.shape[1:]:
-        raise InvalidInput(f"a Bridge needs paired rows (n, d1) and (n, d2), got {old.shape} and {new.shape}")
-    if len(old) < MIN_PAIRS:
-        raise InvalidInput(f"a Bridge needs at least {MIN_PAIRS} pairs, got {len(old)}; encode more texts with both")
-    # Not "greater than": NaN must fail too. Beyond float32 the map itself could not be kept.
-    if not ((np.abs(old) <= _LARGEST).all() and (np.abs(new) <= _LARGEST).all()):
-        raise InvalidInput("rows must be finite float32 values, got NaN, infinity or more; encode these texts again")
-    return old, new
+def _moments(
+    old: Stored, new: Stored, halves: tuple[Positions, Positions], held_out: ArrayLike | None
+) -> tuple[Moments, Moments]:
+    """Of the pairs that candidates are fitted to, and of those the kept one is fitted to."""
+    seen = Moments.of(old, new, halves[1])
+    return seen, seen if held_out is not None else seen + Moments.of(old, new, halves[0])
+
+
+def _check_spaces(*spaces: Space | None) -> None:
+    for space in spaces:
+        if space is not None:
+            checked_space(space)
 
 
 def _frozen(array: NDArray[np.float32]) -> Float32:

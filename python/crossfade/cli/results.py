@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +87,21 @@ def carry_over(fade: Migration, report: Report, cores: int | None) -> None:
         if quality is None:
             report.say("too little to learn from: the old version answers alone until the cutover")
         else:
-            report.say(f"bridge: {quality.method}, held-out cosine {quality.cosine:.3f}")
+            report.say(bridge_line(dataclasses.asdict(quality)))
     with report.bar("re-embedding", "documents") as bar:
         fade.run(progress=bar.update, cores=cores)
+
+
+def bridge_line(figures: Mapping[str, Any]) -> str:
+    """What a Bridge has reached on held-out documents, in a line."""
+    shown = (("cosine", "cosine"), ("recall@10", "recall_at_10"), ("expected retention", "retention"))
+    parts = [f"bridge: {figures['method']}, {figures['pairs']:,} pairs"]
+    for name, field in shown:
+        limits = figures.get(f"{field.removesuffix('_at_10')}_interval")
+        if figures[field] is not None:
+            between = f" ({limits[0]:.3f} to {limits[1]:.3f})" if limits else ""
+            parts.append(f"{name} {figures[field]:.3f}{between}")
+    return ", ".join(parts)
 
 
 def migration_of(docs: Collection) -> Migration:
@@ -165,3 +177,5 @@ def status_shown(status: Status) -> Iterator[RenderableType]:
         fade = status.migration
         done = f"{fade['done']:,} of {fade['documents']:,} documents done ({fade['share']:.0%})"
         yield f"migration {fade['source']} → {fade['target']}: {fade['state']}, {done}, {fade['failed']:,} failed"
+        if fade["bridge"]:
+            yield bridge_line(fade["bridge"])

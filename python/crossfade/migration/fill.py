@@ -57,7 +57,12 @@ class Filler:
         self._stop = stop or Stop()
         self._patience = OUTAGE_SECONDS if patience is None else patience
 
-    def run(self, until: float = 1.0, progress: Callable[[int, int], None] | None = None) -> None:
+    def run(
+        self,
+        until: float = 1.0,
+        progress: Callable[[int, int], None] | None = None,
+        after_batch: Callable[[], None] | None = None,
+    ) -> None:
         """Fills until a share of the documents has vectors, nothing is left that is not given up, or it is to stop.
 
         Raises:
@@ -69,6 +74,8 @@ class Filler:
             version, total = self._read()
             if progress:
                 progress(total - version.pending, total)
+            if after_batch:
+                after_batch()
             wanted = math.ceil(until * total - 1e-9)  # a product like 0.1 * 30 lies a little above the whole number
             missing = wanted - (total - version.pending)
             if missing <= 0 or version.pending == version.failed:

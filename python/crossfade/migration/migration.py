@@ -20,6 +20,7 @@ from crossfade.store import Store
 from . import roles
 from .fill import OVER, Filler, catch_up
 from .fit import fit
+from .learning import Refits
 from .stopping import Stop
 
 SEED = 0
@@ -92,7 +93,9 @@ class Migration:
         The sample is re-embedded for real and counts as filled.
 
         Args:
-            sample: Documents to learn from; a tenth of the collection, 200 to 4,000, by default.
+            sample: Documents to learn from. By default 200, doubled while that gains more held-out recall@10 than its
+                standard error, up to a twentieth of the collection and 5,000; where the old encoder is not at hand, up
+                to 5,000 whatever the collection's size.
             seed: Of the choice of the sample.
             progress: Called with (documents done, documents), as by `run`.
             cores: Cores to re-embed on, as for `run`.
@@ -126,7 +129,8 @@ class Migration:
         """Re-embeds, the documents that searches return first; blocks until it is done.
 
         Searches, edits and deletes go on meanwhile. Interrupted or killed, the next `run` goes on where it stopped.
-        It fits first where that is still to do, and never cuts over by itself. Several processes may run the same
+        It fits first where that is still to do, fits again when it has twice as many pairs (a better Bridge on held-out
+        documents replaces the one in use), and never cuts over by itself. Several processes may run the same
         migration: they share what is left. A document that can't be embedded is tried three times, with growing
         pauses, and then listed by `failures`.
 
@@ -154,9 +158,11 @@ class Migration:
         target = state.versions[current.target]
         encoder = self._encoders.get(target)
         with Stop(stop) as asked:
-            if current.state == "filling" and until > 0.0 and not self._is_fitted(current):
-                fit(self._store, self._encoders, state, current, None, SEED, progress, asked, cores)
-            Filler(self._store, encoder, target.id, cores, asked).run(until, progress)
+            if current.state == "filling" and until > 0.0 and self._fade(current) is None:
+                fit(self._store, self._encoders, state, current, None, SEED, progress, asked, cores, until)
+            refits = Refits(self._store, current, SEED, asked) if current.state == "filling" else None
+            filler = Filler(self._store, encoder, target.id, cores, asked)
+            filler.run(until, progress, refits.consider if refits else None)
             failure = catch_up(self._store, self._encoders, current.source, asked, cores)
         if failure and current.state != "cut over":
             raise failure
@@ -173,6 +179,12 @@ class Migration:
         pending, failed = (target.pending, target.failed) if target else (state.documents, 0)
         done = state.documents - pending
         return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, row.bridge is not None)
+
+    @property
+    def quality(self) -> Quality | None:
+        """What the Bridge in use has reached on held-out pairs; None where none is fitted, or it is damaged."""
+        fade = self._fade(self._read()[1])
+        return fade.bridge.quality if fade else None
 
     def failures(self) -> list[tasks.Failure]:
         """The documents that either version's fill has given up, each with its last error."""
@@ -211,9 +223,9 @@ class Migration:
         """
         roles.abandon(self._store, self._number)
 
-    def _is_fitted(self, current: versions.MigrationRow) -> bool:
+    def _fade(self, current: versions.MigrationRow) -> Fade | None:
         folder = self._store.layout.bridges(current.source, current.target)
-        return current.bridge is not None and Fade.find(folder / current.bridge) is not None
+        return Fade.find(folder / current.bridge) if current.bridge is not None else None
 
     def _read(self) -> tuple[versions.State, versions.MigrationRow]:
         with self._store.reading() as connection:

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
-from crossfade import kernels
 from crossfade.errors import InvalidInput
 
-from .ranking import CANDIDATES, Mask, Ranking, Rows, View, present, ranking_of
+from .ranking import CANDIDATES, Mask, Ranking, Rows, View, present
 
 
 def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask | None) -> list[Ranking]:
-    """Ranks documents for queries of the Space being filled: true vectors where there are any, the Bridge's elsewhere.
+    """Ranks documents for queries of the Space being filled: true vectors where there are any, the Bridges elsewhere.
 
-    The old version is asked with q Wᵀ (a bridged score is affine in the old vector but for the renormalisation);
-    what it proposes is then scored exactly.
+    Candidates once from each version, then the scores of `OneSided` for their union.
     """
     snapshot, fade = view.snapshot, view.fade
     if fade is None:
         raise InvalidInput(
             "a query vector of the new Space needs a fitted Bridge; give one of the live Space, or a text"
         )
-    new, old = snapshot.indices[target], snapshot.live
+    new, old, one_sided = snapshot.indices[target], snapshot.live, fade.one_sided
     count = max(CANDIDATES, k)
-    folded = kernels.normalize(np.ascontiguousarray(queries @ fade.bridge.matrix.T))
-    new_keys, new_scores = new.candidates(queries, count, snapshot.dead, allowed)
-    old_keys, _ = old.candidates(folded, count, snapshot.dead, allowed)
+    carried = one_sided.carry_back(queries, fade.bridge)
+    asked = one_sided.asked(queries, carried, fade.bridge, fade.blend)
+    new_keys, _ = new.candidates(queries, count, snapshot.dead, allowed)
+    old_keys, _ = old.candidates(asked, count, snapshot.dead, allowed)
     rankings = []
     for row, query in enumerate(queries):
-        proposed = present(old_keys[row])
-        bridged_keys = proposed[~new.has(proposed)]
-        bridged = fade.bridge.apply(old.gather(bridged_keys)) @ query
-        keys = np.concatenate([new_keys[row], bridged_keys])
-        scores = np.concatenate([new_scores[row], bridged])
+        head, found = present(old_keys[row]), present(new_keys[row])
+        keys = np.concatenate([head, found[~np.isin(found, head)]])
+        true = new.scores(keys, query)
+        there = old.has(keys)
+        bridged = np.full(len(keys), np.nan, np.float32)
+        bridged[there] = fade.bridge.apply(old.gather(keys[there])) @ query
+        back = old.scores(keys, carried[row])
+        scores, coverage = one_sided.score(fade.blend, query, carried[row], (true, bridged, back), len(head))
         best = np.lexsort((keys, -scores))[:k]
-        versions = np.where(np.arange(len(keys)) < len(new_keys[row]), target, snapshot.state.live)
-        found = ranking_of(keys[best], scores[best], target)
-        rankings.append(dataclasses.replace(found, versions=versions[best][: len(found.keys)], method="bridged"))
+        versions = np.where(np.isnan(true), snapshot.state.live, target)
+        rankings.append(Ranking(keys[best], scores[best], versions[best], "bridged", coverage))
     return rankings

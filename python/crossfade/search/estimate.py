@@ -56,22 +56,25 @@ class Estimate:
         bridge: Bridge,
         units: tuple[StandardUnits, StandardUnits],
         seed: int,
+        more: fitting.Moments | None = None,
     ) -> Estimate:
         """Fit by least squares on paired rows `(n, d1)` and `(n, d2)` of a uniform sample of documents.
+
+        `more` are the moments of further pairs, of any documents, that the Bridge was fitted to as well.
 
         β makes the mean of what the new model likes best equal to that of what the old model likes best.
         """
         random = np.random.default_rng(seed)
-        carried = _carry_unseen(old, new, bridge, random)
+        kind = bridge.quality.method, bridge.quality.regularisation
+        carried = fitting.carry_unseen(old, new, kind, random.permutation(len(old)) % FOLDS, more)
         stand_ins = random.permutation(len(old))[:STAND_INS]
-        z_old = _standard_scores(units[0], old, stand_ins, old)
-        z_new = _standard_scores(units[1], new, stand_ins, new)
-        z_bridged = _standard_scores(units[1], new, stand_ins, carried)
-        # A tenth of a small sample: the further half of it would be nobody's candidates.
-        depth = min(HEAD, len(old) // 10)
-        head = _best(z_old, depth)
-        scale = float(_take(z_old, head).mean() / _take(z_new, _best(z_new, depth)).mean())
-        known, bridged, true = _take(z_old, head), scale * _take(z_bridged, head), scale * _take(z_new, head)
+        z_old = standard_scores(units[0], old, stand_ins, old)
+        z_new = standard_scores(units[1], new, stand_ins, new)
+        z_bridged = standard_scores(units[1], new, stand_ins, carried)
+        depth = depth_of(len(old))
+        head = nearest(z_old, depth)
+        scale = float(taken(z_old, head).mean() / taken(z_new, nearest(z_new, depth)).mean())
+        known, bridged, true = taken(z_old, head), scale * taken(z_bridged, head), scale * taken(z_new, head)
         design = np.stack([np.ones_like(known), known, bridged], axis=1)
         intercept, by_old, by_bridged = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
         errors = (true - design @ [intercept, by_old, by_bridged]).reshape(head.shape)
@@ -82,19 +85,7 @@ class Estimate:
         return cls(scale, intercept, by_old, by_bridged, variance, explained, shared)
 
 
-def _carry_unseen(old: Float32, new: Float32, bridge: Bridge, random: np.random.Generator) -> Float32:
-    """Every old row carried over by a map of the Bridge's kind that was fitted without it."""
-    fold = random.permutation(len(old)) % FOLDS
-    carried = np.empty_like(new)
-    for number in range(FOLDS):
-        kept, held = fold != number, fold == number
-        seen = fitting.Moments.of(old[kept].astype(np.float64), new[kept].astype(np.float64))
-        matrix = fitting.solve(bridge.quality.method, bridge.quality.regularisation, seen)
-        carried[held] = fitting.carry(old[held].astype(np.float64), matrix, seen)
-    return carried
-
-
-def _standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32) -> Float64:
+def standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32) -> Float64:
     """Scores `(q, n)` of stand-in queries in standard units, each one's own document out of reach."""
     queries = rows[stand_ins]
     scores = queries @ against.T
@@ -103,9 +94,16 @@ def _standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.
     return z
 
 
-def _best(z: Float64, count: int) -> NDArray[np.int64]:
+def depth_of(documents: int) -> int:
+    """How many nearest documents are learned from: of a small sample a tenth, the rest would be nobody's candidates."""
+    return min(HEAD, documents // 10)
+
+
+def nearest(z: Float64, count: int) -> NDArray[np.int64]:
+    """Columns `(q, count)` of the highest scores, in no order."""
     return np.argpartition(-z, count - 1, axis=1)[:, :count]
 
 
-def _take(z: Float64, columns: NDArray[np.int64]) -> Float64:
+def taken(z: Float64, columns: NDArray[np.int64]) -> Float64:
+    """The scores in these columns, row after row, `(q · count,)`."""
     return np.take_along_axis(z, columns, axis=1).ravel()

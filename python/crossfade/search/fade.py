@@ -9,22 +9,26 @@ from crossfade.bridge import Bridge
 from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.search.blend import Blend
 
+from .onesided import OneSided
+
 
 @dataclasses.dataclass(frozen=True)
 class Fade:
-    """A Bridge, and how much new evidence counts. Immutable, kept beside each other in one folder."""
+    """A Bridge, how much new evidence counts, and what to do without old queries. Immutable, kept in one folder."""
 
     bridge: Bridge
     blend: Blend
+    one_sided: OneSided = dataclasses.field(default_factory=OneSided)
 
     def save(self, folder: Path) -> None:
-        """Writes both, each atomically.
+        """Writes all, each atomically.
 
         Raises:
             StorageFailed: The disk is full or failed.
         """
         self.bridge.save(folder)
         self.blend.save(folder)
+        self.one_sided.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Fade:
@@ -34,7 +38,7 @@ class Fade:
             DamagedFile: A file is missing or fails its checksum.
         """
         bridge = Bridge.load(folder)
-        return cls(bridge, Blend.load(folder, bridge))
+        return cls(bridge, Blend.load(folder, bridge), OneSided.load(folder))
 
     @classmethod
     def find(cls, folder: Path) -> Fade | None:

@@ -200,16 +200,16 @@ def _close_all() -> None:
 
 
 @contextlib.contextmanager
-def only_builder(folder: Path) -> Iterator[bool]:
-    """Whether no other process builds segments of a version; none does for as long as this holds.
+def only_builder(folder: Path, name: str = "seal.lock") -> Iterator[bool]:
+    """Whether nobody else builds segments of a version, or holds another lock of its folder; nobody does meanwhile.
 
     Raises:
         StorageFailed: The lock's file can't be opened.
     """
     try:
-        lock = os.open(folder / "seal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageFailed(f"{folder / 'seal.lock'} could not be opened: {error}; check permissions") from error
+        raise StorageFailed(f"{folder / name} could not be opened: {error}; check permissions") from error
     try:
         with only_here(lock):
             alone = try_lock(lock)

@@ -1,0 +1,240 @@
+"""Learning: Bridges and blend from pairs that are there, judged on documents that no map is ever fitted to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfade.bridge import Bridge, Quality
+from crossfade.bridge.fitting import Moments
+from crossfade.bridge.measuring import HeldOut, Measured
+from crossfade.catalog import documents, versions
+from crossfade.errors import InvalidInput, NotReady
+from crossfade.search.blend import FULL_WEIGHT, Blend
+from crossfade.search.fade import Fade
+from crossfade.search.onesided import OneSided
+from crossfade.store import GRACE_SECONDS, Store, listed, only_builder
+
+from .fill import OVER
+from .stopping import Stop
+
+Keys: TypeAlias = npt.NDArray[np.uint64]
+
+# Under so many documents their scores can't be put on one scale; beyond so many pairs Bridges gain little
+# (docs/decisions/0009), and a fit takes a second or two of one core.
+LEAST_PAIRS, MOST_PAIRS = 200, 5_000
+# One document in so many is never fitted to.
+HELD_OUT = 5
+# So much of the beginning of the order may lack vectors and still pass for a uniform sample.
+MOST_MISSING = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """What was learned.
+
+    Args:
+        quality: Of the Bridge that is in use now.
+        gain: What it gained in held-out recall@10 over the one before, in standard errors; None where there was none.
+    """
+
+    quality: Quality
+    gain: float | None
+
+
+def in_order(keys: npt.NDArray[np.int64], seed: int) -> Keys:
+    """Keys in an order that a hash of each alone decides: any beginning of it is a uniform sample."""
+    return keys.astype(np.uint64)[np.argsort(_mixed(keys, seed), kind="stable")]
+
+
+def held_out(keys: Keys) -> npt.NDArray[np.bool_]:
+    """Which of the documents judge: the same ones in every fit."""
+    marks: npt.NDArray[np.bool_] = _mixed(keys, 2**32) % np.uint64(HELD_OUT) == 0
+    return marks
+
+
+def learn(
+    store: Store, migration: versions.MigrationRow, uniform: Keys, others: Keys, seed: int, stop: Stop
+) -> Lesson | None:
+    """Fits to the pairs of these documents, and publishes what was learned where it is better than what is in use.
+
+    Args:
+        store: The collection's.
+        migration: Between its two versions.
+        uniform: A uniform sample of the documents.
+        others: Further documents, however they were chosen: more for the maps to be fitted to, nothing to be judged on.
+        seed: Of the stand-in queries, the folds and the bootstrap.
+        stop: A signal is raised at once while it fits.
+
+    Returns:
+        None where there is too little to learn from.
+    """
+    snapshot = store.snapshot()
+    if migration.target not in snapshot.indices:
+        raise NotReady(OVER)
+    old, new = snapshot.indices[migration.source], snapshot.indices[migration.target]
+    uniform, others = (np.sort(keys[old.has(keys) & new.has(keys)]) for keys in (uniform, others))
+    judges = held_out(uniform)
+    if len(uniform) < LEAST_PAIRS or judges.sum() < 2:
+        return None
+    others = others[~held_out(others)]
+    keys = np.concatenate([uniform, others])
+    rows = old.gather(keys), new.gather(keys)
+    marks = np.concatenate([judges, np.zeros(len(others), np.bool_)])
+    spaces = [snapshot.state.versions[number].space for number in (migration.source, migration.target)]
+    present = current_fade(store, migration)
+    try:
+        with stop.droppable():
+            bridges = Bridge.fit_both(*rows, source=spaces[0], target=spaces[1], seed=seed, held_out=marks)
+            compared = _compared(bridges[0], present, rows[0][marks], rows[1][marks])
+            if compared and not compared[0].is_better(compared[1]):
+                return _kept(store, present, bridges[0].quality)
+            fade = _fade(bridges, rows, len(uniform), seed, present)
+    except InvalidInput as error:  # of rows that don't vary nothing can be learned, but they can be replaced
+        with store.writing() as connection:
+            versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
+        return None
+    _publish(store, migration, fade)
+    return Lesson(fade.bridge.quality, _gain(*compared) if compared else None)
+
+
+def current_fade(store: Store, migration: versions.MigrationRow) -> Fade | None:
+    """What is in use; None where nothing is, or it is damaged."""
+    with store.reading() as connection:
+        name = versions.read_migration(connection, migration.id).bridge
+    return Fade.find(store.layout.bridges(migration.source, migration.target) / name) if name else None
+
+
+@contextlib.contextmanager
+def only_learner(store: Store, migration: versions.MigrationRow) -> Iterator[bool]:
+    """Whether nobody else learns for this migration; nobody does for as long as this holds.
+
+    Raises:
+        NotReady: The migration is over.
+    """
+    with store.reading() as connection:
+        if migration.target not in versions.read(connection).versions:
+            raise NotReady(OVER)
+    with only_builder(store.layout.version(migration.target), "fit.lock") as alone:
+        yield alone
+
+
+class Refits:
+    """Learns again during a fill, each time there are twice as many pairs as were learned from."""
+
+    def __init__(self, store: Store, migration: versions.MigrationRow, seed: int, stop: Stop) -> None:
+        self._store = store
+        self._migration = migration
+        self._seed = seed
+        self._stop = stop
+        fade = current_fade(store, migration)
+        self._pairs = fade.bridge.quality.pairs if fade else MOST_PAIRS
+
+    def consider(self) -> None:
+        """Learns again where it is time to; to be called after every batch."""
+        wanted = min(2 * self._pairs, MOST_PAIRS)
+        if self._pairs >= MOST_PAIRS or self._stop.over or self._done() < wanted:
+            return
+        with only_learner(self._store, self._migration) as alone:
+            if not alone:
+                return
+            fade = current_fade(self._store, self._migration)  # another process may have been faster
+            self._pairs = max(self._pairs, fade.bridge.quality.pairs) if fade else MOST_PAIRS
+            if self._done() >= min(2 * self._pairs, MOST_PAIRS) > self._pairs:
+                self._learn()
+
+    def _learn(self) -> None:
+        with self._store.reading() as connection:
+            order = in_order(documents.all_keys(connection), self._seed)
+        new = self._store.snapshot().indices.get(self._migration.target)
+        if new is None:
+            return
+        there = new.has(order)
+        lacking = np.cumsum(~there[:MOST_PAIRS]) <= MOST_MISSING * (np.arange(len(there[:MOST_PAIRS])) + 1.0)
+        length = int(np.flatnonzero(lacking)[-1]) + 1 if lacking.any() else 0
+        uniform, others = order[:length][there[:length]], order[length:][there[length:]]
+        others = others[: MOST_PAIRS - len(uniform)]
+        learn(self._store, self._migration, uniform, others, self._seed, self._stop)
+        self._pairs = max(2 * self._pairs, len(uniform) + len(others))
+
+    def _done(self) -> int:
+        with self._store.reading() as connection:
+            state = versions.read(connection)
+        target = state.filling
+        return state.documents - target.pending if target and target.id == self._migration.target else 0
+
+
+def _fade(
+    bridges: tuple[Bridge, Bridge], rows: tuple[np.ndarray, np.ndarray], uniform: int, seed: int, present: Fade | None
+) -> Fade:
+    old, new = (side[:uniform] for side in rows)
+    more = Moments.of(rows[0][uniform:], rows[1][uniform:]) if len(rows[0]) > uniform else None
+    weight = present.blend.full_weight if present else FULL_WEIGHT  # what judged queries have said stays
+    blend = Blend.fit(old, new, bridges[0], full_weight=weight, seed=seed, more=more)
+    return Fade(bridges[0], blend, OneSided.learn(old, new, bridges, (blend.old, blend.new), seed, more))
+
+
+def _compared(
+    bridge: Bridge, present: Fade | None, old: np.ndarray, new: np.ndarray
+) -> tuple[Measured, Measured] | None:
+    if present is None:
+        return None
+    held = HeldOut(old, new)
+    return held.measure(bridge.apply(old)), held.measure(present.bridge.apply(old))
+
+
+def _gain(new: Measured, old: Measured) -> float:
+    gains = new.recall - old.recall
+    error = gains.std() / np.sqrt(len(gains))
+    return float(gains.mean() / error) if error > 0 else 0.0
+
+
+def _kept(store: Store, present: Fade | None, tried: Quality) -> Lesson | None:
+    with store.writing() as connection:
+        versions.note(connection, "fit not adopted", _figures(tried))
+    return Lesson(present.bridge.quality, 0.0) if present else None
+
+
+def _publish(store: Store, migration: versions.MigrationRow, fade: Fade) -> None:
+    folder, name = store.layout.bridges(migration.source, migration.target), uuid.uuid4().hex[:8]
+    fade.save(folder / name)
+    with store.writing() as connection:
+        replaced = versions.read_migration(connection, migration.id).bridge
+        versions.set_bridge(connection, migration.id, name)
+        versions.note(connection, "fitted", _figures(fade.bridge.quality))
+    if replaced:
+        with contextlib.suppress(OSError):  # a folder that is gone or can't be touched is none to wait for
+            os.utime(folder / replaced)  # from now on it is being left; who is about to open it still finds it
+    for path in listed(folder):
+        if path.is_dir() and path.name != name and _is_old(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _figures(quality: Quality) -> dict[str, object]:
+    names = ("pairs", "held_out", "method", "regularisation", "cosine", "recall_at_10", "retention")
+    return {name: getattr(quality, name) for name in names}
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > GRACE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _mixed(keys: npt.NDArray[np.integer], seed: int) -> Keys:
+    """SplitMix64's finaliser (Steele, Lea and Flood 2014) of keys and seed."""
+    mixed = keys.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
