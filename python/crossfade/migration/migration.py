@@ -13,6 +13,7 @@ from crossfade.catalog import tasks, versions
 from crossfade.encoder import check_threads
 from crossfade.encoders import Encoders
 from crossfade.errors import CollectionClosed, InvalidInput, NotReady
+from crossfade.orders import Order, parse
 from crossfade.search.fade import Fade
 from crossfade.space import Space
 from crossfade.store import Store
@@ -20,6 +21,7 @@ from crossfade.store import Store
 from . import roles
 from .fill import OVER, Filler, catch_up
 from .fit import fit
+from .ordering import rank_tasks
 from .stopping import Stop
 
 SEED = 0
@@ -119,11 +121,12 @@ class Migration:
         self,
         *,
         until: float = 1.0,
+        order: Order | str | None = None,
         progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
         cores: int | None = None,
     ) -> MigrationStatus:
-        """Re-embeds, the documents that searches return first; blocks until it is done.
+        """Re-embeds, what searches look at meanwhile first, the rest in an order; blocks until it is done.
 
         Searches, edits and deletes go on meanwhile. Interrupted or killed, the next `run` goes on where it stopped.
         It fits first where that is still to do, and never cuts over by itself. Several processes may run the same
@@ -135,6 +138,7 @@ class Migration:
 
         Args:
             until: Stop when this share of the documents has new vectors, 0 to 1.
+            order: From now on, in every process, another order than the one `Collection.migrate` was given.
             progress: Called with (documents done, documents).
             stop: Asked before every batch and while the run waits; True stops it.
             cores: Cores to re-embed on; None for all this process may use. It works in threads of the lowest priority,
@@ -144,8 +148,9 @@ class Migration:
             NotReady: The migration is over.
             EncodingFailed: The new encoder fails for every text, and did so for a minute.
             SpendLimitReached: The limit of an `http` encoder is reached; the next run goes on from here.
-            InvalidInput: `until` is no share, or `cores` not positive.
+            InvalidInput: `until` is no share, `order` no order, or `cores` not positive.
         """
+        wanted = None if order is None else parse(order)
         if cores is not None:
             check_threads(cores, "cores")
         if isinstance(until, bool) or not isinstance(until, (int, float)) or not 0.0 <= until <= 1.0:
@@ -153,9 +158,15 @@ class Migration:
         state, current = self._read()
         target = state.versions[current.target]
         encoder = self._encoders.get(target)
+        if wanted is not None:
+            with self._store.writing() as connection:
+                roles.set_order(connection, current, wanted)
+            state, current = self._read()
         with Stop(stop) as asked:
             if current.state == "filling" and until > 0.0 and not self._is_fitted(current):
                 fit(self._store, self._encoders, state, current, None, SEED, progress, asked, cores)
+            if until > 0.0:
+                rank_tasks(self._store, self._encoders, current, asked)
             Filler(self._store, encoder, target.id, cores, asked).run(until, progress)
             failure = catch_up(self._store, self._encoders, current.source, asked, cores)
         if failure and current.state != "cut over":

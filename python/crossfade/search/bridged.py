@@ -35,8 +35,8 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         bridged = fade.bridge.apply(old.gather(bridged_keys)) @ query
         keys = np.concatenate([new_keys[row], bridged_keys])
         scores = np.concatenate([new_scores[row], bridged])
-        best = np.lexsort((keys, -scores))[:k]
+        best = np.lexsort((keys, -scores))
         versions = np.where(np.arange(len(keys)) < len(new_keys[row]), target, snapshot.state.live)
-        found = ranking_of(keys[best], scores[best], target)
+        found = ranking_of(keys[best], scores[best], target, k)
         rankings.append(dataclasses.replace(found, versions=versions[best][: len(found.keys)], method="bridged"))
     return rankings
