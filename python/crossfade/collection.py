@@ -21,7 +21,7 @@ from crossfade.errors import CollectionClosed, InvalidInput
 from crossfade.migration import BUDGET_SECONDS, Migration
 from crossfade.orders import Order, parse
 from crossfade.search import Hits, How, Searcher, check_question
-from crossfade.searched import forget, logged, report_failing
+from crossfade.search.log import forget, logged, report_failing
 from crossfade.space import Space
 from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
 from crossfade.store import Store

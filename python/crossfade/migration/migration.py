@@ -41,6 +41,7 @@ class MigrationStatus:
         done: How many of them have a vector of the new model.
         failed: How many were given up after three attempts.
         fitted: Whether the Bridge is there: only then do searches use new vectors before the cutover.
+        order: What is re-embedded first, as text (`crossfade.orders`).
     """
 
     state: str
@@ -50,6 +51,7 @@ class MigrationStatus:
     done: int
     failed: int
     fitted: bool
+    order: str
 
     @property
     def share(self) -> float:
@@ -183,7 +185,8 @@ class Migration:
         target = state.versions.get(row.target)
         pending, failed = (target.pending, target.failed) if target else (state.documents, 0)
         done = state.documents - pending
-        return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, row.bridge is not None)
+        fitted = row.bridge is not None
+        return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, fitted, row.fill_order)
 
     def failures(self) -> list[tasks.Failure]:
         """The documents that either version's fill has given up, each with its last error."""

@@ -38,6 +38,7 @@ def rank_tasks(store: Store, encoders: Encoders, migration: versions.MigrationRo
     if migration.ordered or migration.state != "filling":
         return
     order = orders.parse(migration.fill_order)
+    store.write_log()
     with stop.droppable():
         facts = _Facts(store, encoders, migration.source)
         ranks = _ranks(order.grades(facts), facts.keys)

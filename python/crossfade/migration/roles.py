@@ -27,7 +27,6 @@ def start(store: Store, encoder: Encoder, order: Order | None = None) -> int:
     Raises:
         MigrationConflict: The collection is in that Space already, or another migration is under way.
     """
-    store.write_log()
     with store.writing() as connection:
         state = versions.read(connection)
         target = encoder.space.fingerprint

@@ -1,4 +1,4 @@
-"""Searched: the log of searches, as users see it."""
+"""Log: what users ask of the log of searches, and report to it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from crossfade._values import shown
 from crossfade.catalog import searched
 from crossfade.catalog.searched import Query
 from crossfade.errors import InvalidInput
-from crossfade.search import Searcher
 from crossfade.store import Store, amounts
+
+from .searcher import Searcher
 
 
 def report_failing(store: Store, searcher: Searcher, query: str) -> int:
