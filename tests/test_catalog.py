@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import crossfade as cf
-from crossfade.catalog import Connection, Database, database, documents, files, tasks, versions
+from crossfade.catalog import Connection, Database, database, documents, files, searched, tasks, versions
 from crossfade.errors import CollectionBusy, CollectionClosed, CollectionError, DamagedFile, StorageFailed
 from support import holds_in_a_child
 
@@ -97,7 +97,7 @@ def test_an_edit_leaves_a_tombstone(catalog: Database) -> None:
     """`replace` gives a new key and leaves the old one as dead, in the commit's number; hits go along."""
     with catalog.writing() as connection:
         (key,) = add(connection, "a")
-        documents.add_hits(connection, {key: 5})
+        searched.add_hits(connection, {key: 5})
         before = versions.read(connection).seq
         versions.advance_seq(connection)
         fresh = documents.replace(connection, key, cf.Document("a", "another text"))
@@ -128,14 +128,14 @@ def test_counters_follow_tasks(catalog: Database) -> None:
 
 
 def test_tasks_are_leased_by_rank(catalog: Database) -> None:
-    """Those searches returned most come first, then priority; what is leased or failed is not given again."""
+    """What searches look at comes first, then what an order says; what is leased or failed is not given again."""
     with catalog.writing() as connection:
         keys = dict(zip("abcd", add(connection, "a", "b", "c", "d"), strict=True))
         (keys["p"],) = add(connection, "p", priority=5)
-        documents.add_hits(connection, {keys["c"]: 10})
         tasks.add_all(connection, 1)
-        documents.add_hits(connection, {keys["b"]: 20})
-        assert tasks.lease(connection, 1, "me", 3) == [keys["b"], keys["c"], keys["p"]]
+        searched.rank(connection, 1, [keys["p"], keys["c"]], [0.9, 0.8])
+        searched.add_hits(connection, {keys["b"]: 20})
+        assert tasks.lease(connection, 1, "me", 3) == [keys["b"], keys["p"], keys["c"]]
         assert set(tasks.lease(connection, 1, "you", 10)) == {keys["a"], keys["d"]}
         assert tasks.lease(connection, 1, "they", 10) == []
 
@@ -466,7 +466,7 @@ def test_an_edit_during_a_fill_costs_the_same_whatever_is_left_to_do(catalog: Da
         tasks.add_all(connection, versions.add(connection, SPACE, None, {}, "filling"))
         thousands: list[None] = []
         connection.set_progress_handler(lambda: thousands.append(None), 1_000)
-        documents.add_hits(connection, {keys[0]: 3})
+        searched.add_hits(connection, {keys[0]: 3})
         documents.remove(connection, [keys[1]])
         connection.set_progress_handler(None)
     assert not thousands  # a scan takes 2,000 steps and more

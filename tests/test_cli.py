@@ -172,6 +172,16 @@ def test_migrate_cut_over_roll_back_prune(kb: Path) -> None:
     assert answer("search", kb, "forgotten password")["hits"][0]["id"] == "a1"
 
 
+def test_migrate_in_an_order(kb: Path) -> None:
+    """--order takes a name or a mix, which later runs and the status tell; what is none is refused before it begins."""
+    refused = crossfade("migrate", kb, "--to", "minilm-l6", "--order", "hottest")
+    assert refused.exit_code == 1
+    assert "order must be one of default, hot, recent" in refused.output
+    assert answer("status", kb)["migration"] is None
+    assert answer("migrate", kb, "--to", "minilm-l6", "--order", "0.7*hot+.3*recent")["order"] == "0.7*hot + 0.3*recent"
+    assert answer("status", kb)["migration"]["order"] == "0.7*hot + 0.3*recent"
+
+
 def test_status_shows_versions_and_migration(kb: Path) -> None:
     """People see the versions as a table and how far the migration is."""
     crossfade("migrate", kb, "--to", "minilm-l6")

@@ -44,7 +44,7 @@ def test_every_document_is_embedded_once(docs: cf.Collection) -> None:
 
 
 def test_hot_documents_come_first(docs: cf.Collection) -> None:
-    """What searches returned most is re-embedded before the rest, and so is what has priority."""
+    """What searches look at most is re-embedded first (5 %), then what has priority."""
     docs.upsert(cf.Document("d7", text_of(7), priority=50))
     for _ in range(3):
         docs.search(text_of(311), k=1)
@@ -54,8 +54,8 @@ def test_hot_documents_come_first(docs: cf.Collection) -> None:
     fade.fit()
     fade.run(stop=stop_after_one_batch())
     after_the_sample = seen[200:]
-    assert text_of(7) in seen[:200] or after_the_sample[0] == text_of(7)
-    assert text_of(311) in seen[:200] or text_of(311) in after_the_sample[:2]
+    assert text_of(311) in seen[:200] or text_of(311) == after_the_sample[0]
+    assert text_of(7) in seen[:200] or text_of(7) in after_the_sample[: COUNT // 20 + 1]
 
 
 def test_an_edit_between_lease_and_commit(docs: cf.Collection, folder: Path, new: cf.Encoder) -> None:

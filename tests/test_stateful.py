@@ -120,6 +120,29 @@ class CollectionMachine(RuleBasedStateMachine):
         assert len(set(hits.ids)) == len(hits)
         assert set(hits.ids) == reachable - self.missing()
 
+    @rule(
+        names=st.lists(st.sampled_from(IDS), unique=True, min_size=1, max_size=3),
+        k=st.sampled_from([1, 10, 100, 1_000]),
+        parity=st.sampled_from([None, 0, 1]),
+        on_read=st.sampled_from(["background", "sync", "off"]),
+    )
+    def search(self, names: list[str], k: int, parity: int | None, on_read: str) -> None:
+        texts = [self.model.get(name, f"w7 {name}") for name in names]
+        conditions = None if parity is None else {"parity": parity}
+        reachable = {name for name in self.model if parity is None or self.parity[name] == parity} - self.missing()
+        for hits in self.docs.search(texts, k=k, filter=conditions, on_read=on_read, budget=0.02):
+            assert len(set(hits.ids)) == len(hits) == min(k, len(reachable))
+            assert set(hits.ids) <= reachable
+            assert all(hit.text == self.model[hit.id] for hit in hits)
+
+    @rule(name=st.sampled_from(IDS))
+    def report(self, name: str) -> None:
+        assert self.docs.report_failing(self.model.get(name, "w7 w8")) <= len(self.model)
+
+    @rule()
+    def seal(self) -> None:
+        self.docs._store.seal()
+
     # What users do with versions
 
     @rule(number=st.integers(0, 2))
@@ -135,9 +158,12 @@ class CollectionMachine(RuleBasedStateMachine):
             self.target, self.state = number, "filling"
 
     @precondition(lambda self: self.state != "none")
-    @rule(until=st.sampled_from([0.0, 0.3, 0.6, 0.9, 1.0]))
-    def run_fill(self, until: float) -> None:
-        status = self.fade.run(until=until)
+    @rule(
+        until=st.sampled_from([0.0, 0.3, 0.6, 0.9, 1.0]),
+        order=st.sampled_from([None, "age", "hot*uncertain", "0.5*random(3) + 0.5*failing"]),
+    )
+    def run_fill(self, until: float, order: str | None) -> None:
+        status = self.fade.run(until=until, order=order)
         assert status.failed == 0
         assert status.done >= round(until * status.documents)
 

@@ -13,7 +13,7 @@ from .errors import CrossfadeError
 from .space import Space
 
 if TYPE_CHECKING:
-    from . import doctor, kernels
+    from . import doctor, kernels, orders
     from .bridge import Bridge
     from .collection import Collection
     from .encoder import Encoder
@@ -32,6 +32,7 @@ _LAZY = {
     "Migration": "migration",
     "doctor": "doctor",
     "kernels": "kernels",
+    "orders": "orders",
 }
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "doctor",
     "errors",
     "kernels",
+    "orders",
 ]
 
 

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 import numpy.typing as npt
 
 from crossfade import migration as migrations
-from crossfade._values import checked_folder, items_of, shown
+from crossfade._values import checked_folder, items_of
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
+from crossfade.catalog.searched import Query
 from crossfade.document import Document, check_id
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders, checked_encoder
-from crossfade.errors import CollectionClosed, CrossfadeError, InvalidInput
-from crossfade.migration import Migration
-from crossfade.search import Hits, Searcher
-from crossfade.space import Space, checked_space
+from crossfade.errors import CollectionClosed, InvalidInput
+from crossfade.migration import BUDGET_SECONDS, Migration
+from crossfade.orders import Order, parse
+from crossfade.search import Hits, How, Searcher, check_question
+from crossfade.search.log import forget, logged, report_failing
+from crossfade.space import Space
 from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, figures_of, vectors_of
 from crossfade.store import Store
-from crossfade.upsert import Upserted, check_vectors, upsert
-
-BATCH = 256  # documents a commit, from a generator
+from crossfade.upsert import Upserted, check_vectors, upsert, upsert_stream
 
 
 class Collection:
@@ -61,14 +61,19 @@ class Collection:
         return cls(Store.create(checked_folder(path), encoder.space, encoder.name, encoder.engine), encoders)
 
     @classmethod
-    def open(cls, path: str | Path, *encoders: Encoder, read_only: bool = False) -> Collection:
+    def open(
+        cls, path: str | Path, *encoders: Encoder, read_only: bool = False, log_queries: bool = True
+    ) -> Collection:
         """Opens a collection.
 
         Args:
             path: Its folder.
             encoders: Encoders of its versions. Those with a manifest or a folder are loaded by the name the
                 collection holds when they are first needed; callables and services must be handed in again.
-            read_only: Refuse every change; for processes that only serve.
+            read_only: Refuse every change. Such a process leaves no trace in the log of searches either: what it
+                searches does not count when a migration chooses what to re-embed first.
+            log_queries: Keep the texts of queries, the 10,000 most frequent ones, for the order of migrations; without
+                them only which documents were looked at is counted. `forget_queries` deletes those kept already.
 
         Raises:
             NotACollection: The folder holds none.
@@ -76,7 +81,7 @@ class Collection:
             DamagedFile: A file fails its checks.
         """
         known = Encoders(*encoders)
-        return cls(Store(checked_folder(path), read_only=read_only), known)
+        return cls(Store(checked_folder(path), read_only=read_only, keep_texts=log_queries), known)
 
     @property
     def path(self) -> Path:
@@ -127,7 +132,7 @@ class Collection:
         stream = items_of(batch, "upsert takes documents")
         if vectors is not None:
             raise InvalidInput("vectors= needs the documents as a list, to match them row by row")
-        return self._upsert_stream(stream, progress)
+        return upsert_stream(self._store, self._encoders, stream, progress)
 
     def delete(self, ids: str | Iterable[str]) -> int:
         """Deletes documents, in one atomic commit; unknown ids are passed over.
@@ -150,10 +155,10 @@ class Collection:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too, and comes first
-        self, query: str, k: int = ..., *, filter: Mapping[str, Any] | None = ...
+        self, query: str, k: int = ..., **how: Unpack[How]
     ) -> Hits: ...
     @overload
-    def search(self, query: Sequence[str], k: int = ..., *, filter: Mapping[str, Any] | None = ...) -> list[Hits]: ...
+    def search(self, query: Sequence[str], k: int = ..., **how: Unpack[How]) -> list[Hits]: ...
     @overload
     def search(
         self,
@@ -162,7 +167,7 @@ class Collection:
         *,
         vector: npt.ArrayLike,
         space: Space | None = ...,
-        filter: Mapping[str, Any] | None = ...,
+        **how: Unpack[How],
     ) -> Hits: ...
     def search(
         self,
@@ -172,6 +177,8 @@ class Collection:
         vector: npt.ArrayLike | None = None,
         space: Space | None = None,
         filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's word
+        on_read: str = "background",
+        budget: float = BUDGET_SECONDS,
     ) -> Hits | list[Hits]:
         """Finds the documents nearest to a query; the same call at every moment of a migration.
 
@@ -181,6 +188,11 @@ class Collection:
             vector: A query vector `(dim,)` instead of a text.
             space: The Space of `vector`; it may be left out only while one version serves.
             filter: Metadata field → value, or list of values of which one must match; all fields must.
+            on_read: What becomes, during a migration, of the documents the search looks at (about a hundred) that have
+                no new vector yet. "background": the migration's run re-embeds them next. "sync": so many of them as
+                `budget` allows are re-embedded before the search answers, the best ones first, and their vectors are
+                kept. "off": the search leaves no trace, in the log neither; for measurements.
+            budget: Seconds that "sync" may take, but for the batch in hand; it never waits longer for other writers.
 
         Returns:
             Hits, best first, every id at most once, none deleted; `score` is on the live version's scale.
@@ -189,29 +201,50 @@ class Collection:
             InvalidInput: An empty text, a `k` out of range, a vector that is not finite or of the wrong dim.
             SpaceMismatch: The vector is of no Space that serves.
             EncoderMissing: The live version's encoder is not at hand.
+            ReadOnlyCollection: `on_read="sync"`, and the collection was opened with read_only=True.
         """
-        if (query is None) == (vector is None):
-            raise InvalidInput("search takes either a text (or a list of texts) or vector=, not both and not neither")
+        texts = check_question(query, vector, space)
+        after = migrations.on_read(self._store, self._encoders, on_read, budget, texts)
         if vector is not None:
-            if space is not None:
-                checked_space(space)
-            return self._searcher.by_vector(vector, space, k, filter)
-        if space is not None:
-            raise InvalidInput("space= goes with vector=; a text is embedded by the collection's own encoder")
-        if isinstance(query, str):
-            return self._searcher.by_texts([query], k, filter)[0]
-        wanted = "search takes a text or a list of texts"
-        if isinstance(query, (Mapping, Set)):
-            raise InvalidInput(f"{wanted}, got {shown(query)}")
-        return self._searcher.by_texts(list(items_of(query, wanted)), k, filter)
+            return self._searcher.by_vector(vector, space, k, filter, after)
+        found = self._searcher.by_texts(texts, k, filter, after)
+        return found[0] if isinstance(query, str) else found
 
-    def migrate(self, encoder: Encoder) -> Migration:
+    def report_failing(self, query: str) -> int:
+        """Says that the answers to a query are bad: what it looks at is re-embedded early.
+
+        Returns:
+            How many documents those are.
+
+        Raises:
+            InvalidInput: The query is no text.
+            EncoderMissing: The live version's encoder is not at hand.
+        """
+        return report_failing(self._store, self._searcher, query)
+
+    def queries(self, most: int = 1_000) -> list[Query]:
+        """The most frequent queries that were logged, with how often, when last, and how often reported as failing."""
+        return logged(self._store, most)
+
+    def forget_queries(self) -> None:
+        """Deletes the texts of all logged queries; which documents searches looked at stays counted."""
+        forget(self._store)
+
+    def migrate(self, encoder: Encoder, *, order: Order | str | None = None) -> Migration:
         """Starts a migration to another encoder, or resumes the one on disk.
+
+        Args:
+            order: Which documents are re-embedded first: an order of `crossfade.orders`, or its text, as "hot",
+                "0.7*hot + 0.3*uncertain" or "hot*uncertain". It is kept with the migration, for every run and process.
+                What searches look at meanwhile comes first in any order. Unless you say: the 5 % that searches look at
+                most, then what was updated in the last half year, then what failing queries find or has priority.
 
         Raises:
             MigrationConflict: The collection is in that Space already, or another migration is under way.
+            InvalidInput: There is no such order.
         """
-        number = migrations.start(self._store, checked_encoder(encoder))
+        wanted = None if order is None else parse(order)
+        number = migrations.start(self._store, checked_encoder(encoder), wanted)
         self._encoders.add(encoder)
         return Migration(self._store, self._encoders, number)
 
@@ -314,18 +347,3 @@ class Collection:
         except CollectionClosed:
             return f"Collection({str(self.path)!r}, closed)"
         return f"Collection({status.path!r}, {status.documents} documents, {len(status.versions)} versions)"
-
-    def _upsert_stream(self, stream: Iterator[Document], progress: Callable[[int], None] | None) -> Upserted:
-        total, committed = Upserted(), 0
-        while True:
-            try:
-                batch = list(itertools.islice(stream, BATCH))
-                if not batch:
-                    return total
-                total += upsert(self._store, self._encoders, batch)
-            except CrossfadeError as error:
-                error.args = (f"{error} (the {committed} documents before this batch are committed)",)
-                raise
-            committed += len(batch)
-            if progress:
-                progress(committed)

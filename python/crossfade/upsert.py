@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from crossfade.catalog import documents, tasks, versions
 from crossfade.document import Document
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
-from crossfade.errors import CollectionBusy, InvalidInput, ModelError, SpaceMismatch
+from crossfade.errors import CollectionBusy, CrossfadeError, InvalidInput, ModelError, SpaceMismatch
 from crossfade.space import Space, checked_space
 from crossfade.store import Batch, Overtaken, Store
 
 MOST_RETRIES = 20
+STREAM_BATCH = 256
 # Vectors that come ready-made are compared with the encoder on a few texts: engines and precisions of one model
 # differ by less than this, two models by far more.
 CHECKED_ROWS = 8
@@ -127,6 +129,25 @@ def upsert(
         except Overtaken:
             continue
     raise CollectionBusy(f"other writers changed these documents {MOST_RETRIES} times meanwhile; try again")
+
+
+def upsert_stream(
+    store: Store, encoders: Encoders, stream: Iterator[Document], progress: Callable[[int], None] | None
+) -> Upserted:
+    """Writes what a generator gives, so that every `STREAM_BATCH` documents are one commit."""
+    total, committed = Upserted(), 0
+    while True:
+        try:
+            batch = list(itertools.islice(stream, STREAM_BATCH))
+            if not batch:
+                return total
+            total += upsert(store, encoders, batch)
+        except CrossfadeError as error:
+            error.args = (f"{error} (the {committed} documents before this batch are committed)",)
+            raise
+        committed += len(batch)
+        if progress:
+            progress(committed)
 
 
 def _sort(

@@ -114,15 +114,24 @@ class Database:
                     connection.close()
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[apsw.Connection]:
-        """A connection inside one write transaction: committed at the end, rolled back on any exception."""
-        with GATE, self._write_lock, translated(self.path):
+    def writing(self, patience: float | None = None) -> Iterator[apsw.Connection]:
+        """A connection inside one write transaction: committed at the end, rolled back on any exception.
+
+        Args:
+            patience: Seconds to wait for other threads' and processes' transactions; `BUSY_TIMEOUT_MS` unless given.
+        """
+        with GATE, self._alone(patience), translated(self.path):
             self._check_open()
             if self._writer is None:
                 self._writer = self._connect()
             connection = self._writer
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                if patience is not None:
+                    connection.set_busy_timeout(int(1000 * patience))
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                finally:
+                    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
                 yield connection
                 connection.execute("COMMIT")
             except BaseException as error:
@@ -132,6 +141,16 @@ class Database:
                     self._writer = None
                     connection.close()
                 raise
+
+    @contextlib.contextmanager
+    def _alone(self, patience: float | None) -> Iterator[None]:
+        """No other thread of this process is writing."""
+        if not self._write_lock.acquire(timeout=-1 if patience is None else patience):
+            raise CollectionBusy(f"{self.path} was being written to for {patience:.2f} s; nothing was changed")
+        try:
+            yield
+        finally:
+            self._write_lock.release()
 
     def data_version(self) -> tuple[int, int]:
         """Numbers that differ from the last ones seen when any connection or process has committed since."""

@@ -65,11 +65,11 @@ def same(one: Document, other: Document) -> bool:
     return _values(one) == _values(other)
 
 
-def insert(connection: Connection, document: Document, hits: int = 0) -> int:
+def insert(connection: Connection, document: Document, hits: float = 0, failing: float = 0) -> int:
     """Adds a new revision; gives its key, which was never used before."""
     connection.execute(
-        f"INSERT INTO document ({_FIELDS}, text_hash, hits) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (*_values(document), document.text_hash, hits),
+        f"INSERT INTO document ({_FIELDS}, text_hash, hits, failing) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*_values(document), document.text_hash, hits, failing),
     )
     key = int(connection.last_insert_rowid())
     _add_facets(connection, key, document.meta or {})
@@ -78,9 +78,9 @@ def insert(connection: Connection, document: Document, hits: int = 0) -> int:
 
 def replace(connection: Connection, old_key: int, document: Document) -> int:
     """Puts a new revision in the place of `old_key`, which becomes a tombstone."""
-    hits = next(connection.execute("SELECT hits FROM document WHERE key = ?", (old_key,)))[0]
+    hits, failing = next(connection.execute("SELECT hits, failing FROM document WHERE key = ?", (old_key,)))
     remove(connection, [old_key])
-    return insert(connection, document, hits)
+    return insert(connection, document, hits, failing)
 
 
 def update(connection: Connection, key: int, document: Document) -> None:
@@ -124,14 +124,6 @@ def largest_key(connection: Connection) -> int:
     """The largest key ever given, 0 where none was."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'document'").fetchone()
     return int(row[0]) if row else 0
-
-
-def add_hits(connection: Connection, hits: Mapping[int, int]) -> None:
-    """Counts how often searches returned documents, and moves their waiting tasks forward by as much."""
-    rows = [(count, key) for key, count in hits.items()]
-    connection.executemany("UPDATE document SET hits = hits + ? WHERE key = ?", rows)
-    if connection.execute("SELECT 1 FROM task LIMIT 1").fetchone():
-        connection.executemany("UPDATE task SET rank = rank + ? WHERE key = ? AND state = 'waiting'", rows)
 
 
 def facet_value(value: Any) -> str:

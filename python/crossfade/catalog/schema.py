@@ -6,7 +6,7 @@ opened.
 
 from __future__ import annotations
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 APPLICATION_ID = 0x43464144  # "CFAD", in the SQLite header
 
 TABLES = """
@@ -41,7 +41,7 @@ CREATE TABLE document (                         -- current revisions only
     updated_at REAL,
     priority   REAL    NOT NULL,
     text_hash  BLOB    NOT NULL,
-    hits       INTEGER NOT NULL DEFAULT 0       -- how often searches returned it
+    hits       INTEGER NOT NULL DEFAULT 0       -- how often searches looked at it, and how high: may be a fraction
 );
 
 CREATE TABLE tombstone (                        -- keys of revisions that were edited or deleted
@@ -154,5 +154,17 @@ CREATE INDEX document_by_text ON document (text_hash);
     2: """
 ALTER TABLE task ADD COLUMN due REAL;           -- not taken again earlier; NULL for at once
 ALTER TABLE task ADD COLUMN part INTEGER;       -- most that are taken together, after a worker died over more of them
+""",
+    3: """
+ALTER TABLE migration ADD COLUMN serve TEXT NOT NULL DEFAULT 'new';     -- which versions answer after the cutover
+ALTER TABLE migration ADD COLUMN fill_order TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE migration ADD COLUMN ordered INTEGER NOT NULL DEFAULT 0;    -- whether its tasks have their ranks by it
+ALTER TABLE document ADD COLUMN failing REAL NOT NULL DEFAULT 0;        -- like hits, of queries reported as failing
+CREATE TABLE query (                            -- texts that were searched for, the most frequent ones
+    text    TEXT    PRIMARY KEY,
+    count   INTEGER NOT NULL,
+    last_at REAL    NOT NULL,
+    failing INTEGER NOT NULL DEFAULT 0          -- how often it was reported
+) WITHOUT ROWID;
 """,
 }

@@ -21,10 +21,9 @@ DIED = "the process that embedded it, and nothing beside it, died: out of memory
 # A moment further away than the longest wait was set by a clock that has been put back since.
 _DUE = "state = 'waiting' AND coalesce(due, 0) NOT BETWEEN ? AND ?"
 
-# Tasks of equal rank are spread evenly over the collection, the same way every time: Knuth's multiplicative hash
-# of the key (The Art of Computer Programming 3, section 6.4), scaled below 1.
+# Tasks that nothing else orders are spread evenly over the collection, the same way every time: Knuth's multiplicative
+# hash of the key (The Art of Computer Programming 3, section 6.4), scaled below 1.
 _SPREAD = "((document.key * 2654435761) % 4294967296) / 4294967296.0"
-_RANK = f"document.hits + document.priority + {_SPREAD}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +37,15 @@ class Failure:
 
 
 def add_all(connection: Connection, version: int) -> None:
-    """Queues every current document, those searches returned most first."""
-    connection.execute(
-        f"INSERT INTO task (version, key, rank) SELECT ?, document.key, {_RANK} FROM document", (version,)
-    )
+    """Queues every current document; `searched.rank` gives them their order."""
+    connection.execute("INSERT INTO task (version, key, rank) SELECT ?, key, 0 FROM document ORDER BY key", (version,))
 
 
 def add(connection: Connection, version: int, keys: Iterable[int]) -> None:
-    """Queues documents that were written after the migration began."""
+    """Queues documents that were written after the migration began: of priority first, others among the rest."""
     connection.executemany(
-        f"INSERT INTO task (version, key, rank) SELECT ?, document.key, {_RANK} FROM document WHERE key = ?",
+        f"INSERT INTO task (version, key, rank) SELECT ?, key, iif(priority > 0, 1, {_SPREAD}) FROM document "
+        "WHERE key = ?",
         ((version, key) for key in keys),
     )
 

@@ -15,6 +15,8 @@ from crossfade.space import Space
 
 from .values import WrongValue, checked, json_object, made, one
 
+_MIGRATION = "id, source, target, state, started_at, bridge, serve, fill_order, ordered"
+
 
 @dataclasses.dataclass(frozen=True)
 class Version:
@@ -37,7 +39,7 @@ class Version:
 
 @dataclasses.dataclass(frozen=True)
 class MigrationRow:
-    """A migration as the catalog knows it; `state` as in the schema."""
+    """A migration as the catalog knows it; fields as in the schema."""
 
     id: int
     source: int
@@ -45,6 +47,9 @@ class MigrationRow:
     state: str
     started_at: float
     bridge: str | None
+    serve: str
+    fill_order: str
+    ordered: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +111,7 @@ def read(connection: Connection) -> State:
     if live not in versions:
         raise WrongValue(f"version {live} is said to be live, and there is none")
     latest = connection.execute(
-        "SELECT id, source, target, state, started_at, bridge FROM migration "
-        "WHERE state NOT IN ('abandoned', 'done') ORDER BY id DESC LIMIT 1"
+        f"SELECT {_MIGRATION} FROM migration WHERE state NOT IN ('abandoned', 'done') ORDER BY id DESC LIMIT 1"
     ).fetchone()
     migration = made(MigrationRow, latest) if latest else None
     for number in (migration.source, migration.target) if migration else ():
@@ -177,14 +181,22 @@ def start_migration(connection: Connection, source: int, target: int) -> int:
 
 def read_migration(connection: Connection, number: int) -> MigrationRow:
     """Any migration by its number, those that are over too."""
-    rows = connection.execute(
-        "SELECT id, source, target, state, started_at, bridge FROM migration WHERE id = ?", (number,)
-    )
+    rows = connection.execute(f"SELECT {_MIGRATION} FROM migration WHERE id = ?", (number,))
     return made(MigrationRow, next(rows))
 
 
 def set_migration_state(connection: Connection, migration: int, state: str) -> None:
     connection.execute("UPDATE migration SET state = ? WHERE id = ?", (state, migration))
+
+
+def set_order(connection: Connection, migration: int, order: str) -> None:
+    """Says in which order a migration fills its target; its tasks don't have it yet."""
+    connection.execute("UPDATE migration SET fill_order = ?, ordered = 0 WHERE id = ?", (order, migration))
+
+
+def set_ordered(connection: Connection, migration: int, order: str) -> None:
+    """Notes that all tasks have their ranks, unless it is another order by now."""
+    connection.execute("UPDATE migration SET ordered = 1 WHERE id = ? AND fill_order = ?", (migration, order))
 
 
 def set_bridge(connection: Connection, migration: int, folder: str | None) -> None:
@@ -195,9 +207,7 @@ def set_bridge(connection: Connection, migration: int, folder: str | None) -> No
 
 def bridges(connection: Connection) -> list[MigrationRow]:
     """The migrations that something was learned for, those that are over too."""
-    rows = connection.execute(
-        "SELECT id, source, target, state, started_at, bridge FROM migration WHERE bridge IS NOT NULL"
-    )
+    rows = connection.execute(f"SELECT {_MIGRATION} FROM migration WHERE bridge IS NOT NULL")
     return [made(MigrationRow, row) for row in rows]
 
 

@@ -97,6 +97,13 @@ def migrate(
     to: Annotated[
         str, typer.Option(help="The new model: a name of `crossfade models list`, hf:org/name@commit, or a folder.")
     ],
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="What goes first: default, hot, recent, failing, priority, uncertain, age, random, or a mix like "
+            "'0.7*hot + 0.3*uncertain'; kept for later runs. What is searched for meanwhile always does."
+        ),
+    ] = None,
     cores: Annotated[
         int | None, typer.Option(min=1, help="Cores to re-embed on, all unless you say; queries go first.")
     ] = None,
@@ -109,7 +116,7 @@ def migrate(
 
         encoder = models.load(to, report)
         with Collection.open(folder) as docs:
-            fade = docs.migrate(encoder)
+            fade = docs.migrate(encoder, order=order)
             try:
                 results.carry_over(fade, report, cores)
             except (KeyboardInterrupt, SystemExit):  # the latter of SIGTERM

@@ -143,7 +143,7 @@ class Filler:
             return 0
         store = self._store
         with store.writing() as connection:
-            store.flush_hits(connection)
+            store.write_log_part(connection)
             version = self._find(versions.read(connection))
             lease = store.new_lease(connection, version)
             taken = tasks.lease(connection, version.id, lease, count, keys)

@@ -13,6 +13,7 @@ from crossfade.catalog import tasks, versions
 from crossfade.encoder import check_threads
 from crossfade.encoders import Encoders
 from crossfade.errors import CollectionClosed, InvalidInput, NotReady
+from crossfade.orders import Order, parse
 from crossfade.search.fade import Fade
 from crossfade.space import Space
 from crossfade.store import Store
@@ -21,6 +22,7 @@ from . import roles
 from .fill import OVER, Filler, catch_up
 from .fit import fit
 from .learning import Refits
+from .ordering import rank_tasks
 from .stopping import Stop
 
 SEED = 0
@@ -40,6 +42,7 @@ class MigrationStatus:
         done: How many of them have a vector of the new model.
         failed: How many were given up after three attempts.
         fitted: Whether the Bridge is there: only then do searches use new vectors before the cutover.
+        order: What is re-embedded first, as text (`crossfade.orders`).
     """
 
     state: str
@@ -49,6 +52,7 @@ class MigrationStatus:
     done: int
     failed: int
     fitted: bool
+    order: str
 
     @property
     def share(self) -> float:
@@ -122,11 +126,12 @@ class Migration:
         self,
         *,
         until: float = 1.0,
+        order: Order | str | None = None,
         progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
         cores: int | None = None,
     ) -> MigrationStatus:
-        """Re-embeds, the documents that searches return first; blocks until it is done.
+        """Re-embeds, what searches look at meanwhile first, the rest in an order; blocks until it is done.
 
         Searches, edits and deletes go on meanwhile. Interrupted or killed, the next `run` goes on where it stopped.
         It fits first where that is still to do, fits again when it has twice as many pairs (a better Bridge on held-out
@@ -139,6 +144,7 @@ class Migration:
 
         Args:
             until: Stop when this share of the documents has new vectors, 0 to 1.
+            order: From now on, in every process, another order than the one `Collection.migrate` was given.
             progress: Called with (documents done, documents).
             stop: Asked before every batch and while the run waits; True stops it.
             cores: Cores to re-embed on; None for all this process may use. It works in threads of the lowest priority,
@@ -148,8 +154,9 @@ class Migration:
             NotReady: The migration is over.
             EncodingFailed: The new encoder fails for every text, and did so for a minute.
             SpendLimitReached: The limit of an `http` encoder is reached; the next run goes on from here.
-            InvalidInput: `until` is no share, or `cores` not positive.
+            InvalidInput: `until` is no share, `order` no order, or `cores` not positive.
         """
+        wanted = None if order is None else parse(order)
         if cores is not None:
             check_threads(cores, "cores")
         if isinstance(until, bool) or not isinstance(until, (int, float)) or not 0.0 <= until <= 1.0:
@@ -157,9 +164,15 @@ class Migration:
         state, current = self._read()
         target = state.versions[current.target]
         encoder = self._encoders.get(target)
+        if wanted is not None:
+            with self._store.writing() as connection:
+                roles.set_order(connection, current, wanted)
+            state, current = self._read()
         with Stop(stop) as asked:
             if current.state == "filling" and until > 0.0 and self._fade(current) is None:
                 fit(self._store, self._encoders, state, current, None, SEED, progress, asked, cores, until)
+            if until > 0.0:
+                rank_tasks(self._store, self._encoders, current, asked)
             refits = Refits(self._store, current, SEED, asked) if current.state == "filling" else None
             filler = Filler(self._store, encoder, target.id, cores, asked)
             filler.run(until, progress, refits.consider if refits else None)
@@ -178,7 +191,8 @@ class Migration:
         target = state.versions.get(row.target)
         pending, failed = (target.pending, target.failed) if target else (state.documents, 0)
         done = state.documents - pending
-        return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, row.bridge is not None)
+        fitted = row.bridge is not None
+        return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, fitted, row.fill_order)
 
     @property
     def quality(self) -> Quality | None:

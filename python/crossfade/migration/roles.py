@@ -10,6 +10,7 @@ from crossfade.catalog import Connection, tasks, versions
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, MigrationConflict, ModelError, NothingToRollBack, NotReady
+from crossfade.orders import Order
 from crossfade.store import Store
 
 from .fill import OVER, catch_up
@@ -18,8 +19,10 @@ RETENTION_SECONDS = 14 * 24 * 3600.0
 SHOWN_IDS, MOST_IDS = 5, 100  # in a message, and with an error
 
 
-def start(store: Store, encoder: Encoder) -> int:
+def start(store: Store, encoder: Encoder, order: Order | None = None) -> int:
     """Starts a migration to an encoder, or finds the one under way to it; gives the migration's number.
+
+    The order it fills in is the one given; if none is, the default one, or the one that it had.
 
     Raises:
         MigrationConflict: The collection is in that Space already, or another migration is under way.
@@ -31,6 +34,8 @@ def start(store: Store, encoder: Encoder) -> int:
         if current and current.target in state.versions:
             found = state.versions[current.target]
             if found.space.fingerprint == target:
+                if order is not None:
+                    set_order(connection, current, order)
                 return current.id
             if current.state == "filling":
                 raise MigrationConflict(
@@ -47,15 +52,22 @@ def start(store: Store, encoder: Encoder) -> int:
                     f"the collection keeps {encoder.space!r} as version {kept.id}, for rollback; go back with "
                     "rollback(), or drop it with prune(force=True) before migrating to it again"
                 )
-        store.flush_hits(connection)  # what was searched most so far is filled first
         version = versions.add(connection, encoder.space, encoder.name, encoder.engine, "filling")
         store.prepare_version(version, encoder.space)
         tasks.add_all(connection, version)
         migration = versions.start_migration(connection, state.live, version)
+        if order is not None:
+            versions.set_order(connection, migration, str(order))
         versions.note(
             connection, "migration started", {"from": state.live, "to": version, "documents": state.documents}
         )
         return migration
+
+
+def set_order(connection: Connection, current: versions.MigrationRow, order: Order) -> None:
+    """Has a migration fill in another order; the next run gives its tasks their ranks."""
+    if str(order) != current.fill_order:
+        versions.set_order(connection, current.id, str(order))
 
 
 def cut_over(store: Store, migration: int, force: str | None) -> None:

@@ -28,7 +28,7 @@ class Blending:
         dead = self._view.snapshot.dead
         keys, scores = self._old.candidates(old_queries, count, dead, self._allowed)
         live = self._view.snapshot.state.live
-        rankings = [ranking_of(keys[row][:k], scores[row][:k], live) for row in range(len(old_queries))]
+        rankings = [ranking_of(keys[row], scores[row], live, k) for row in range(len(old_queries))]
         # Where the new version knows too little of a query's candidates, the old one has decided already,
         # and the query need not be encoded a second time.
         blended = [row for row in range(len(old_queries)) if self._weight(keys[row]) > 0.0]
@@ -57,6 +57,9 @@ class Blending:
             old_rows,
             head=len(head),
         )
-        best = np.lexsort((keys, -blended.scores))[:k]
+        order = np.lexsort((keys, -blended.scores))
+        best = order[:k]
         versions = np.where(np.isnan(new_scores), self._view.snapshot.state.live, self._target)
-        return Ranking(keys[best], blended.scores[best], versions[best], "fade", blended.coverage, blended.weight)
+        return Ranking(
+            keys[best], blended.scores[best], versions[best], keys[order], "fade", blended.coverage, blended.weight
+        )

@@ -35,7 +35,8 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         bridged[there] = fade.bridge.apply(old.gather(keys[there])) @ query
         back = old.scores(keys, carried[row])
         scores, coverage = one_sided.score(fade.blend, query, carried[row], (true, bridged, back), len(head))
-        best = np.lexsort((keys, -scores))[:k]
+        order = np.lexsort((keys, -scores))
+        best = order[:k]
         versions = np.where(np.isnan(true), snapshot.state.live, target)
-        rankings.append(Ranking(keys[best], scores[best], versions[best], "bridged", coverage))
+        rankings.append(Ranking(keys[best], scores[best], versions[best], keys[order], "bridged", coverage))
     return rankings

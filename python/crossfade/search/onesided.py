@@ -29,11 +29,13 @@ from crossfade import kernels
 from crossfade.bridge import Bridge, files, fitting
 from crossfade.errors import InvalidInput
 
-from .blend import ERROR_PRIOR, Blend
+from .blend import Blend
 from .estimate import FOLDS, STAND_INS, depth_of, nearest, standard_scores, taken
 from .units import Float32, Float64, StandardUnits
 
 Line = tuple[float, float, float]
+# How many known errors the prior of no error is worth.
+ERROR_PRIOR = 20.0
 _NAME, _BACK = "onesided", "back"
 
 

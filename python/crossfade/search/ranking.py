@@ -34,11 +34,12 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """What one query found, best first, before the documents are fetched."""
+    """What one query found, best first, before the documents are fetched; `considered` is all it looked at."""
 
     keys: Keys
     scores: npt.NDArray[np.float32]
     versions: npt.NDArray[np.int64]
+    considered: Keys
     method: str = "live"
     coverage: float = 0.0
     weight: float = 0.0
@@ -50,7 +51,8 @@ def present(keys: Keys) -> Keys:
     return there
 
 
-def ranking_of(keys: Keys, scores: npt.NDArray[np.float32], version: int) -> Ranking:
-    """What one version found alone; missing keys are left out."""
+def ranking_of(keys: Keys, scores: npt.NDArray[np.float32], version: int, k: int) -> Ranking:
+    """The `k` best of what one version found alone, best first; missing keys are left out."""
     there = keys != NO_KEY
-    return Ranking(keys[there], scores[there], np.full(int(there.sum()), version, np.int64))
+    considered, best = keys[there], scores[there][:k]
+    return Ranking(considered[:k], best, np.full(len(best), version, np.int64), considered)

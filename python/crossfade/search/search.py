@@ -34,4 +34,4 @@ def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None) -
 def rank_vectors(view: View, version: int, queries: Rows, k: int, allowed: Mask | None) -> list[Ranking]:
     """Ranks documents by one version alone."""
     keys, scores = view.snapshot.indices[version].candidates(queries, k, view.snapshot.dead, allowed)
-    return [ranking_of(keys[row], scores[row], version) for row in range(len(queries))]
+    return [ranking_of(keys[row], scores[row], version, k) for row in range(len(queries))]

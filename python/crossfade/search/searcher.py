@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +12,30 @@ import numpy.typing as npt
 from crossfade import kernels
 from crossfade._arrays import numbers_of
 from crossfade._forks import lock
-from crossfade._values import shown
+from crossfade._values import items_of, shown
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, SpaceMismatch
-from crossfade.space import Space
+from crossfade.space import Space, checked_space
 from crossfade.store import Store
 
 from .bridged import rank_bridged
 from .documents import allowed_keys, documents_of
 from .fade import Fade
 from .hits import Hits
-from .ranking import Ranking, View
+from .ranking import CANDIDATES, Keys, Ranking, View
 from .search import rank_texts, rank_vectors
+
+# Called once with what a search looks at and what it found, before it answers; whether it is to search again.
+OnRead: TypeAlias = Callable[[View, Sequence[Ranking]], bool]
+
+
+class How(TypedDict, total=False):
+    """What may be said of every search."""
+
+    filter: Mapping[str, Any] | None
+    on_read: str
+    budget: float
+
 
 MOST_HITS = 10_000
 # A document found may be edited before it is fetched. The search is then made again on what is committed by then.
@@ -39,7 +51,9 @@ class Searcher:
         self._lock = lock()
         self._fade: tuple[Path, Fade | None] | None = None
 
-    def by_texts(self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None) -> list[Hits]:
+    def by_texts(
+        self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None, on_read: OnRead | None = None
+    ) -> list[Hits]:
         """Hits for each text."""
         _check_k(k)
         for position, text in enumerate(texts):
@@ -47,10 +61,19 @@ class Searcher:
                 raise InvalidInput(f"query {position} must be a text to search for, got {shown(text)}")
         if not texts:
             return []
-        return self._answer(k, conditions, lambda view, allowed: rank_texts(view, texts, k, allowed))
+        return self._answer(conditions, lambda view, allowed: rank_texts(view, texts, k, allowed), on_read)
+
+    def considered(self, text: str) -> Keys:
+        """The documents that a search for a text looks at, best first."""
+        return rank_texts(self._view(), [text], CANDIDATES, None)[0].considered
 
     def by_vector(
-        self, vector: npt.ArrayLike, space: Space | None, k: int, conditions: Mapping[str, Any] | None
+        self,
+        vector: npt.ArrayLike,
+        space: Space | None,
+        k: int,
+        conditions: Mapping[str, Any] | None,
+        on_read: OnRead | None = None,
     ) -> Hits:
         """Hits for a query vector."""
         _check_k(k)
@@ -69,13 +92,13 @@ class Searcher:
                 state.live_version.space.require(space, "a query vector")
             return rank_vectors(view, state.live, _query_rows(vector, state.live_version.space), k, allowed)
 
-        return self._answer(k, conditions, rank)[0]
+        return self._answer(conditions, rank, on_read)[0]
 
     def _answer(
         self,
-        k: int,
         conditions: Mapping[str, Any] | None,
         rank: Callable[[View, npt.NDArray[np.bool_] | None], list[Ranking]],
+        on_read: OnRead | None,
     ) -> list[Hits]:
         for tries_left in reversed(range(MOST_RETRIES)):
             view = self._view()
@@ -83,12 +106,14 @@ class Searcher:
             if not current and tries_left:
                 continue
             rankings = rank(view, allowed)
+            look, on_read = on_read, None
+            if look and look(view, rankings):
+                continue
             hits = documents_of(view, rankings)
             if hits is not None:
                 break
         else:
             hits = documents_of(view, rankings, partial=True)
-        self._store.hits.count(int(key) for ranking in rankings for key in ranking.keys)
         return hits
 
     def _view(self) -> View:
@@ -104,6 +129,28 @@ class Searcher:
             if self._fade is None or self._fade[0] != folder:
                 self._fade = (folder, Fade.find(folder))
             return self._fade[1]
+
+
+def check_question(query: object, vector: object, space: object) -> list[str]:
+    """The texts to search for, none where a vector is asked with.
+
+    Raises:
+        InvalidInput: It is neither a text, nor texts, nor a vector; or more than one of these.
+    """
+    if (query is None) == (vector is None):
+        raise InvalidInput("search takes either a text (or a list of texts) or vector=, not both and not neither")
+    if vector is not None:
+        if space is not None:
+            checked_space(space)
+        return []
+    if space is not None:
+        raise InvalidInput("space= goes with vector=; a text is embedded by the collection's own encoder")
+    if isinstance(query, str):
+        return [query]
+    wanted = "search takes a text or a list of texts"
+    if isinstance(query, (Mapping, Set)):
+        raise InvalidInput(f"{wanted}, got {shown(query)}")
+    return list(items_of(query, wanted))
 
 
 def _check_k(k: object) -> None:

@@ -2,6 +2,7 @@
 
 from .commit import Batch, Overtaken
 from .layout import Layout, listed, sync_folder
+from .log import amounts
 from .sealing import GRACE_SECONDS, only_builder
 from .snapshot import Snapshot
 from .store import Store
@@ -13,6 +14,7 @@ __all__ = [
     "Overtaken",
     "Snapshot",
     "Store",
+    "amounts",
     "listed",
     "only_builder",
     "sync_folder",

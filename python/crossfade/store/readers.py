@@ -32,6 +32,7 @@ from .snapshot import Snapshot, grown
 
 HANDLES = len(os.sched_getaffinity(0))
 _KEYS_AT_ONCE = 65_536
+PATIENCE = 0.5  # seconds that a search waits for writers, to note what can be found out again
 
 
 class Origin(NamedTuple):
@@ -116,7 +117,7 @@ class Readers:
         for reader in self._versions.values():
             while reader.lost and not self._database.read_only:
                 name = reader.lost.pop()
-                with _where_possible(), self._database.writing() as connection:
+                with _where_possible(), self._database.writing(PATIENCE) as connection:
                     files.drop_segment(connection, name)
                     versions.note(connection, "segment lost", {"name": name})
 
@@ -253,7 +254,7 @@ class CatalogVerified:
 
     def remember(self, identity: str, instead_of: str | None = None) -> None:
         if not self._database.read_only:
-            with _where_possible(), self._database.writing() as connection:
+            with _where_possible(), self._database.writing(PATIENCE) as connection:
                 if instead_of:
                     files.forget_verified(connection, instead_of)
                 files.remember_verified(connection, identity)

@@ -49,8 +49,8 @@ class Sealer:
         self._rest_until = 0.0
         _sealers.add(self)
 
-    def consider(self) -> None:
-        """Starts the builder where a tail has grown too long; waits for it where a writer is far ahead."""
+    def consider(self, *, wait: bool = True) -> None:
+        """Starts the builder where a tail has grown too long; waits for it where a writer is far ahead, if it may."""
         longest = max(self._tails().values(), default=0)
         if longest <= TAIL_ROWS or time.monotonic() < self._rest_until:
             return
@@ -59,7 +59,7 @@ class Sealer:
             if self._builder is None or not self._builder.is_at_work():
                 self._builder = _Builder(self._work)
                 self._builder.start()
-        if longest > BACKPRESSURE * TAIL_ROWS:
+        if wait and longest > BACKPRESSURE * TAIL_ROWS:
             self.wait()
 
     def run(self) -> None:

@@ -15,18 +15,20 @@ import numpy.typing as npt
 import tomli_w
 
 from crossfade._forks import call_in_child
-from crossfade.catalog import Connection, Database, documents, tasks, texts, versions
+from crossfade.catalog import Connection, Database, searched, tasks, texts, versions
 from crossfade.errors import CollectionExists, CrossfadeError, NotACollection, ReadOnlyCollection, StorageFailed
 from crossfade.index import is_owned
 from crossfade.space import Space
 
 from . import commit
-from .hits import HitCounter
 from .layout import Layout, sync_folder
+from .log import SearchLog
 from .readers import Origin, Readers
 from .sealing import Sealer
 from .snapshot import Snapshot
 from .writers import Writers
+
+LOG_PART = 1_000  # documents whose counts are written in one transaction: some ten milliseconds
 
 
 class Known(NamedTuple):
@@ -46,8 +48,8 @@ class Known(NamedTuple):
 class Store:
     """The folder of a collection: snapshots for readers, commits for writers. Thread-safe."""
 
-    def __init__(self, root: Path, *, read_only: bool = False) -> None:
-        """Opens an existing folder.
+    def __init__(self, root: Path, *, read_only: bool = False, keep_texts: bool = True) -> None:
+        """Opens an existing folder; `keep_texts` says whether the texts of queries may be kept in it.
 
         Raises:
             NotACollection: There is no catalog in it.
@@ -60,6 +62,7 @@ class Store:
             )
         self.root = root
         self.read_only = read_only
+        self.keep_texts = keep_texts
         self.layout = Layout(root)
         self.database = Database(self.layout.catalog, read_only=read_only)
         self._start_anew()
@@ -107,17 +110,18 @@ class Store:
             yield connection
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A connection inside a write transaction.
+    def writing(self, patience: float | None = None) -> Iterator[Connection]:
+        """A connection inside a write transaction; `patience` says how many seconds to wait for others' at most.
 
         Raises:
             ReadOnlyCollection: The collection was opened with read_only=True.
+            CollectionBusy: Others were writing for so long.
         """
         if self.read_only:
             raise ReadOnlyCollection(f"{self.root} was opened with read_only=True; open it again without")
         committing = False
         try:
-            with self.database.writing() as connection:
+            with self.database.writing(patience) as connection:
                 yield connection
                 committing = True
         except StorageFailed:
@@ -192,11 +196,29 @@ class Store:
         owners = tasks.owners(connection, version).items()
         return [owner for owner, expired in owners if expired or not self._is_alive(version, owner)]
 
-    def flush_hits(self, connection: Connection) -> None:
-        """Writes how often documents were returned since the last time."""
-        hits = self.hits.take()
-        if hits:
-            documents.add_hits(connection, hits)
+    def note(self, texts: Sequence[str], considered: Sequence[npt.NDArray[np.uint64]]) -> None:
+        """Notes searches for the log: their texts, and the documents each looked at, best first.
+
+        Nothing is noted of a collection that was opened to be read only.
+        """
+        if not self.read_only:
+            self.log.note(texts if self.keep_texts else (), considered)
+
+    def write_log(self) -> None:
+        """Writes what searches looked at, in small transactions, so that other writers come between."""
+        wrote = True
+        while wrote:
+            with self.writing() as connection:
+                wrote = self.write_log_part(connection)
+
+    def write_log_part(self, connection: Connection) -> bool:
+        """Writes what searches looked at most, in the caller's transaction; gives whether there was anything."""
+        noted = self.log.take(LOG_PART)
+        if noted.hits:
+            searched.add_hits(connection, noted.hits)
+        if noted.queries:
+            searched.add_queries(connection, noted.queries)
+        return bool(noted.hits or noted.queries)
 
     def prepare_version(self, version: int, space: Space) -> None:
         """Makes the folder of a new version."""
@@ -215,9 +237,12 @@ class Store:
                     if not all(int(number) in kept for number in folder.name.split("-")):
                         shutil.rmtree(folder, ignore_errors=True)
 
-    def seal_when_due(self) -> None:
-        """Starts the builder where rows have become too many to scan; to be called after every commit of rows."""
-        self._sealer.consider()
+    def seal_when_due(self, *, wait: bool = True) -> None:
+        """Starts the builder where rows have become too many to scan; to be called after every commit of rows.
+
+        It waits for the builder where that is far behind, unless told not to.
+        """
+        self._sealer.consider(wait=wait)
 
     def seal(self) -> None:
         """Seals what is due now, in this thread."""
@@ -226,16 +251,17 @@ class Store:
     def close(self) -> None:
         """Closes everything; a second call does nothing."""
         self._sealer.close()
+        self.log.close()
         if not self.read_only:
-            with contextlib.suppress(CrossfadeError), self.writing() as connection:
-                self.flush_hits(connection)  # a count that is lost costs nothing
+            with contextlib.suppress(CrossfadeError):  # a count that is lost costs nothing
+                self.write_log()
         self.database.close()  # waits for a write under way, which still needs its files
         self._writers.close()
         self._readers.close()
 
     def _start_anew(self) -> None:
         """What belongs to one process; a forked child has files, leases, threads and counts of its own."""
-        self.hits = HitCounter()
+        self.log = SearchLog(self.write_log)
         # Tells this store's leases from those of a killed one whose vector file it took over.
         self._token = uuid.uuid4().hex[:8]
         self._writers = Writers(self.layout)

@@ -1,0 +1,116 @@
+"""The log of searches: what was looked at and what for, noted in memory, and written behind the searches' backs."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfade.errors import CrossfadeError
+
+INTERVAL_SECONDS = 5.0  # between two writes by the timer
+MOST_WAITING = 20_000  # searches noted and not yet added up; beyond them searches go unnoted
+MOST_KEYS = 100_000  # the documents looked at least are forgotten beyond
+MOST_TEXTS = 10_000
+RANK_OFFSET = 10.0  # a document of rank r (from 0) counts 10 / (r + 10): the first once, the eleventh half
+
+Keys = npt.NDArray[np.uint64]
+Amounts = npt.NDArray[np.float64]
+
+
+class Noted(NamedTuple):
+    """What searches looked at: how much by key, and how often and when last by text."""
+
+    hits: dict[int, float]
+    queries: dict[str, tuple[int, float]]
+
+
+def amounts(keys: npt.NDArray[np.uint64] | npt.NDArray[np.int64]) -> Amounts:
+    """What documents count that a search looked at, best first."""
+    return RANK_OFFSET / (np.arange(len(keys), dtype=np.float64) + RANK_OFFSET)
+
+
+class SearchLog:
+    """Takes notes of searches; `note` costs a search an entry in a queue, and waits for nobody.
+
+    At intervals it has a thread call `write`, which ends when all is written: a process that forks has none, but by
+    chance. Others may be faster, with `take`.
+
+    Args:
+        write: Writes what `take` gives. Held weakly: what writes may be dropped without being closed.
+    """
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self._write = weakref.WeakMethod(write)
+        self._entries: queue.SimpleQueue[tuple[float, Sequence[str], Sequence[Keys]]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._keys: Keys = np.empty(0, np.uint64)
+        self._amounts: Amounts = np.empty(0, np.float64)
+        self._queries: dict[str, tuple[int, float]] = {}
+        self._thread: threading.Thread | None = None
+        self._due = time.monotonic() + INTERVAL_SECONDS
+
+    def note(self, texts: Sequence[str], considered: Sequence[Keys]) -> None:
+        """Notes searches: their texts, where they may be kept, and the documents each looked at, best first."""
+        if self._entries.qsize() < MOST_WAITING:
+            self._entries.put((time.time(), texts, considered))
+        if time.monotonic() >= self._due:
+            self._due = (
+                time.monotonic() + INTERVAL_SECONDS
+            )  # two searches may come here at once: the worst is two writes
+            self._thread = threading.Thread(target=self._write_quietly, name="crossfade-log", daemon=True)
+            self._thread.start()
+
+    def take(self, most: int) -> Noted:
+        """What was noted, and not taken yet: of documents those looked at most, and so many at most."""
+        with self._lock:
+            self._add_up()
+            heaviest = _heaviest(self._amounts, most)
+            hits = dict(zip(self._keys[heaviest].tolist(), self._amounts[heaviest].tolist(), strict=True))
+            self._keys, self._amounts = np.delete(self._keys, heaviest), np.delete(self._amounts, heaviest)
+            queries, self._queries = self._queries, {}
+            return Noted(hits, queries)
+
+    def close(self) -> None:
+        """Waits for the thread; what was not taken stays there."""
+        self._due = float("inf")
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _write_quietly(self) -> None:
+        write = self._write()
+        if write is not None:
+            with contextlib.suppress(CrossfadeError):  # what can't be written now, or ever, is only a count
+                write()
+
+    def _add_up(self) -> None:
+        keys, counted = [self._keys], [self._amounts]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                at, texts, considered = self._entries.get_nowait()
+                for text in texts:
+                    if text in self._queries or len(self._queries) < MOST_TEXTS:
+                        self._queries[text] = self._queries.get(text, (0, at))[0] + 1, at
+                keys += considered
+                counted += map(amounts, considered)
+        if len(keys) == 1:
+            return
+        self._keys, places = np.unique(np.concatenate(keys), return_inverse=True)
+        self._amounts = np.bincount(places, np.concatenate(counted)).astype(np.float64)
+        heaviest = _heaviest(self._amounts, MOST_KEYS)
+        self._keys, self._amounts = self._keys[heaviest], self._amounts[heaviest]
+
+
+def _heaviest(values: Amounts, most: int) -> npt.NDArray[np.intp]:
+    """The places of the largest values."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    return np.argpartition(-values, most)[:most]

@@ -1,0 +1,190 @@
+"""The log of searches: what is noted, what is kept of it, and that nobody waits for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+import crossfade as cf
+from crossfade.catalog import database, searched
+from crossfade.errors import InvalidInput, ReadOnlyCollection
+from crossfade.store import log
+from support import COUNT, NEW, content_of, filled, holds_in_a_child, text_of, wait_until, wrapped
+
+
+def hits_of(folder: Path) -> dict[str, float]:
+    """What is written of how much searches looked at documents, by id."""
+    connection = apsw.Connection(str(folder / "catalog.sqlite"))
+    try:
+        return dict(connection.execute("SELECT id, hits FROM document WHERE hits > 0"))
+    finally:
+        connection.close()
+
+
+def test_queries_are_logged(docs: cf.Collection) -> None:
+    """Texts with how often and when they were asked, the most frequent first; reports are counted with them."""
+    before = time.time()
+    docs.search([text_of(1), text_of(2), text_of(1)], k=3)
+    docs.report_failing(text_of(2))
+    docs.report_failing("never asked")
+    first, second, third = docs.queries()
+    assert (first.text, first.count, first.failing) == (text_of(1), 2, 0)
+    assert (second.text, second.count, second.failing) == (text_of(2), 1, 1)
+    assert (third.text, third.count, third.failing) == ("never asked", 0, 1)
+    assert before <= first.last_at <= time.time()
+    assert docs.queries(1) == [first]
+    with pytest.raises(InvalidInput, match="most must be a positive whole number"):
+        docs.queries(0)
+
+
+def test_documents_count_by_how_high_they_were_found(docs: cf.Collection, folder: Path) -> None:
+    """The first counts 1, the second 10/11, and so on, for every search."""
+    ids = docs.search(text_of(5), k=3).ids
+    docs.search(text_of(5), k=2)
+    docs.close()
+    assert hits_of(folder) == pytest.approx({ids[0]: 2, ids[1]: 20 / 11, ids[2]: 10 / 12})
+
+
+def test_searches_of_two_versions_count_all_candidates(docs: cf.Collection, folder: Path, new: cf.Encoder) -> None:
+    """While a collection fades, what a search looked at counts, not only what it returned."""
+    docs.migrate(new).fit()
+    docs.search(text_of(5), k=3)
+    docs.close()
+    assert len(hits_of(folder)) >= 100
+
+
+def test_texts_are_not_kept_unless_they_may_be(folder: Path, old: cf.Encoder) -> None:
+    """With log_queries=False no text is written, by reports neither, and documents count; texts can be forgotten."""
+    filled(folder, old, 20).close()
+    with cf.Collection.open(folder, old, log_queries=False) as docs:
+        docs.search("a secret", k=3)
+        docs.report_failing("another secret")
+        assert docs.queries() == []
+    assert len(hits_of(folder)) == 3
+    assert all(b"secret" not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    with cf.Collection.open(folder, old) as docs:
+        docs.search("no secret", k=3)
+        assert [query.text for query in docs.queries()] == ["no secret"]
+        docs.search("another one", k=3)
+        docs.forget_queries()
+        assert docs.queries() == []
+
+
+def test_a_search_that_is_off_leaves_no_trace(docs: cf.Collection, folder: Path) -> None:
+    """on_read="off" is for measurements: neither texts nor documents are counted."""
+    docs.search(text_of(5), k=3, on_read="off")
+    assert docs.queries() == []
+    docs.close()
+    assert hits_of(folder) == {}
+
+
+def test_a_process_that_only_reads_logs_nothing(folder: Path, old: cf.Encoder) -> None:
+    """Not one byte is written for searches with read_only=True; what was logged before can be read."""
+    with filled(folder, old, 20) as docs:
+        docs.search("a query", k=3)
+    before = content_of(folder)
+    with cf.Collection.open(folder, old, read_only=True) as docs:
+        docs.search("another query", k=3)
+        assert [query.text for query in docs.queries()] == ["a query"]
+        with pytest.raises(ReadOnlyCollection):
+            docs.report_failing("a query")
+        with pytest.raises(ReadOnlyCollection):
+            docs.forget_queries()
+    assert content_of(folder) == before
+
+
+def test_the_log_is_written_by_and_by(docs: cf.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At intervals a thread writes what was noted, and ends: a fork then finds none."""
+    monkeypatch.setattr(log, "INTERVAL_SECONDS", 0.01)
+    docs._store.log._due = 0.0
+    docs.search(text_of(5), k=1)
+    wait_until(lambda: hits_of(folder) == {"d5": 1})
+    wait_until(lambda: threading.active_count() == 1)
+
+
+def test_a_search_does_not_wait_for_the_log(docs: cf.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody else holds the catalog's lock, and the log is due, searches answer; it is written afterwards."""
+    monkeypatch.setattr(log, "INTERVAL_SECONDS", 0.01)
+    other = apsw.Connection(str(folder / "catalog.sqlite"))
+    other.execute("BEGIN IMMEDIATE")
+    docs._store.log._due, begun = 0.0, time.monotonic()
+    for _ in range(3):
+        assert docs.search(text_of(5), k=1).ids == ["d5"]
+    assert time.monotonic() - begun < database.BUSY_TIMEOUT_MS / 2_000
+    assert hits_of(folder) == {}
+    other.execute("ROLLBACK")
+    wait_until(lambda: hits_of(folder) == {"d5": 3})
+    other.close()
+
+
+def test_what_is_noted_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many documents those looked at most are remembered, of many texts the first, of many searches so many."""
+    monkeypatch.setattr(log, "MOST_KEYS", 50)
+    monkeypatch.setattr(log, "MOST_TEXTS", 10)
+    monkeypatch.setattr(log, "MOST_WAITING", 300)
+    noted = log.SearchLog(test_what_is_noted_stays_bounded.__get__(object))
+    hot = np.arange(20, dtype=np.uint64)
+    for number in range(400):
+        keys = np.concatenate([hot, np.arange(1_000 + number * 10, 1_010 + number * 10, dtype=np.uint64)])
+        noted.note([f"text {number}"], [keys])
+    first = noted.take(20)
+    assert set(first.hits) == set(range(20))
+    assert first.hits[0] == pytest.approx(300)
+    assert len(first.queries) == 10
+    rest = noted.take(1_000)
+    assert (len(rest.hits), rest.queries) == (30, {})
+
+
+def test_the_rarest_queries_are_forgotten(docs: cf.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the most that are kept, those asked least go, where long ago counts less; failing ones stay."""
+    monkeypatch.setattr(searched, "MOST_QUERIES", 20)
+    now = time.time()
+    with docs._store.writing() as connection:
+        searched.add_queries(connection, {"often": (50, now), "long ago": (50, now - 400 * 86_400.0)})
+        searched.report(connection, "failing")
+        searched.add_queries(connection, {f"now {number}": (5, now) for number in range(17)})
+        searched.add_queries(connection, {"x" * 2_000: (9, now)})
+        assert len(searched.queries(connection, 100)) == 20
+        searched.add_queries(connection, {"one more": (6, now)})
+        kept = {query.text for query in searched.queries(connection, 100)}
+    assert len(kept) == 18
+    assert {"often", "failing", "one more"} < kept
+    assert "long ago" not in kept
+
+
+def test_a_forked_child_logs_for_itself(docs: cf.Collection) -> None:
+    """A child's log is its own: what its parent has noted is written once."""
+    docs.search("asked by the parent", k=1)
+
+    def asks() -> bool:
+        docs.search("asked by the child", k=1)
+        docs.close()
+        return True
+
+    assert holds_in_a_child(asks)
+    assert {(query.text, query.count) for query in docs.queries()} == {
+        ("asked by the parent", 1),
+        ("asked by the child", 1),
+    }
+
+
+def test_what_searches_look_at_comes_next(docs: cf.Collection) -> None:
+    """A run takes what was searched for since its last batch before all that was ordered."""
+    batches: list[list[str]] = []
+    wanted: list[str] = []
+
+    def embed(texts: list[str]) -> None:
+        batches.append(list(texts))
+        if len(texts) == 64 and not wanted and len(batches) > 4:  # the sample is done
+            done = {text for batch in batches for text in batch}
+            wanted.append(next(text_of(n) for n in reversed(range(COUNT)) if text_of(n) not in done))
+            docs.search(wanted[0], k=1)
+
+    docs.migrate(wrapped(*NEW, before=embed), order="age").run()
+    filled = [batch for batch in batches if len(batch) > 1][4:]  # beside queries, and the sample
+    assert [wanted[0] in batch for batch in filled] == [False, True, *[False] * (len(filled) - 2)]
