@@ -90,13 +90,19 @@ class SegmentPool:
             raise InvalidInput(f"queries must be float32 (q, {self._dim}), got {queries.dtype} {queries.shape}")
         if count < 1:
             raise InvalidInput(f"count must be at least 1, got {count}")
-        keys = np.full((len(queries), count), NO_KEY, dtype=np.uint64)
-        scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
         depth = min(count, self._info.rows)
         if len(queries):
             with self._handle() as handle:
-                keys[:, :depth], scores[:, :depth] = graph.search(handle, self._path, queries, depth)
-        return keys, scores
+                keys, scores = graph.search(handle, self._path, queries, depth)
+            if depth == count:
+                return keys, scores
+        else:
+            keys, scores = np.empty((0, depth), dtype=np.uint64), np.empty((0, depth), dtype=np.float32)
+        beyond = (0, 0), (0, count - depth)
+        return (
+            np.pad(keys, beyond, constant_values=NO_KEY),
+            np.pad(scores, beyond, constant_values=np.float32(-np.inf)),
+        )
 
     def close(self) -> None:
         """Let go of the file; searches under way end normally."""
