@@ -32,7 +32,7 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
     for row, query in enumerate(queries):
         proposed = present(old_keys[row])
         bridged_keys = proposed[~new.has(proposed)]
-        bridged = fade.bridge.apply(old.gather(bridged_keys)) @ query
+        bridged = fade.carried.scores(old, bridged_keys, query)
         keys = np.concatenate([new_keys[row], bridged_keys])
         scores = np.concatenate([new_scores[row], bridged])
         best = np.lexsort((keys, -scores))[:k]

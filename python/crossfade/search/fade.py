@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from crossfade.bridge import Bridge
 from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.search.blend import Blend
+
+from .carried import Carried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +19,11 @@ class Fade:
 
     bridge: Bridge
     blend: Blend
+
+    @functools.cached_property
+    def carried(self) -> Carried:
+        """Scores against old rows that the Bridge carries over."""
+        return Carried(self.bridge)
 
     def save(self, folder: Path) -> None:
         """Writes both, each atomically.
