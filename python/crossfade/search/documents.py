@@ -9,7 +9,7 @@ import numpy as np
 
 from crossfade._values import json_copy, shown
 from crossfade.catalog import documents, versions
-from crossfade.document import Document
+from crossfade.catalog.documents import Shown
 from crossfade.errors import InvalidInput
 
 from .hits import Hit, Hits
@@ -25,21 +25,21 @@ def documents_of(view: View, rankings: Sequence[Ranking], *, partial: bool = Fal
 
     Where one of them was edited or deleted since the snapshot it gives None, or what is left with `partial`.
     """
-    wanted = {int(key) for ranking in rankings for key in ranking.keys}
+    wanted = list({key for ranking in rankings for key in ranking.keys.tolist()})
     with view.database.reading() as connection:
-        found = documents.fetch(connection, wanted)
+        found = documents.shown(connection, wanted)
     if len(found) < len(wanted) and not partial:
         return None
     return [_hits(ranking, found) for ranking in rankings]
 
 
-def _hits(ranking: Ranking, found: Mapping[int, Document]) -> Hits:
+def _hits(ranking: Ranking, found: Mapping[int, Shown]) -> Hits:
     columns = zip(ranking.keys.tolist(), ranking.scores.tolist(), ranking.versions.tolist(), strict=True)
-    hits = (
-        Hit(document.id, score, version, document.text, document.title, document.meta or {})
+    hits = [
+        Hit(shown.id, score, version, shown.text, shown.title, shown.meta)
         for key, score, version in columns
-        if (document := found.get(key))
-    )
+        if (shown := found.get(key))
+    ]
     return Hits(tuple(hits), ranking.method, ranking.coverage, ranking.weight)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class Searcher:
         self._store = store
         self._encoders = encoders
         self._lock = lock()
-        self._fade: tuple[Path, Fade | None] | None = None
+        self._fade: tuple[tuple[int, int, str], Fade | None] | None = None
 
     def by_texts(self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None) -> list[Hits]:
         """Hits for each text."""
@@ -88,7 +87,7 @@ class Searcher:
                 break
         else:
             hits = documents_of(view, rankings, partial=True)
-        self._store.hits.count(int(key) for ranking in rankings for key in ranking.keys)
+        self._store.hits.count(key for ranking in rankings for key in ranking.keys.tolist())
         return hits
 
     def _view(self) -> View:
@@ -96,13 +95,17 @@ class Searcher:
         current = snapshot.state.migration
         fade = None
         if current and current.state == "filling" and current.bridge:
-            fade = self._load_fade(self._store.layout.bridges(current.source, current.target) / current.bridge)
+            fade = self._load_fade(current.source, current.target, current.bridge)
         return View(snapshot, self._store.database, self._encoders, fade)
 
-    def _load_fade(self, folder: Path) -> Fade | None:
+    def _load_fade(self, *named: *tuple[int, int, str]) -> Fade | None:
+        latest = self._fade
+        if latest is not None and latest[0] == named:  # without the lock, as most searches find it
+            return latest[1]
         with self._lock:
-            if self._fade is None or self._fade[0] != folder:
-                self._fade = (folder, Fade.find(folder))
+            if self._fade is None or self._fade[0] != named:
+                source, target, bridge = named
+                self._fade = named, Fade.find(self._store.layout.bridges(source, target) / bridge)
             return self._fade[1]
 
 
