@@ -5,7 +5,8 @@
 A collection with ready-made rows migrates: 10, 50 and 90 % of its documents have a vector of the new model, some were
 deleted, both versions are sealed as they are by default. Whole searches (queries come ready-made, what their look-up
 takes is subtracted) are measured in turns (A B A B …) with the plain alternative: a usearch index of each version's
-rows, asked for 100 rows with the least expansion that finds 95 % of the true 100. Rows are synthetic, or those in a
+rows, asked for 100 rows with the least expansion that finds 95 % of the true 100. All queries were asked once before,
+which is measured as well. Rows are synthetic, or those in a
 folder (`<model>.docs.npy`, `<model>.queries.npy`, unit rows in one order), mixed where they are too few.
 """
 
@@ -103,6 +104,7 @@ def figures(
     if not options.no_pieces:
         found["in pieces"] = in_pieces(docs, world)
     spent = timed_encoders(encoders)
+    found["first time"] = spread([whole(docs, query, spent) for query in world.queries()])
     for clients in CLIENTS:
         found[f"{clients} clients"] = beside(docs, world, plain, spent, clients, options.turns)
     return found
@@ -150,25 +152,20 @@ def beside(
     queries = world.queries()
     handles = [[it.open() for it in plain] for _ in range(clients)]
 
-    def whole(client: int, number: int) -> float:
-        spent.seconds = 0.0
-        began = time.perf_counter()
-        docs.search(queries[number])
-        return time.perf_counter() - began - float(spent.seconds)
-
     def two(client: int, number: int) -> float:
         began = time.perf_counter()
         for it, handle in zip(plain, handles[client], strict=True):
             handle.search(it.queries[number], K, threads=1)
         return time.perf_counter() - began
 
-    calls = {"whole": whole, "plain": two}
+    calls = {"whole": lambda client, number: whole(docs, queries[number], spent), "plain": two}
+    length = 1 if clients == 1 else TURN  # several have to meet
     latencies: dict[str, list[float]] = {name: [] for name in calls}
     rates: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(-1, turns):
+    for start in range(-TURN, turns * TURN, length):
         for name, call in calls.items():
-            took, lasted = together(call, clients, turn * TURN, len(queries))
-            if turn >= 0:
+            took, lasted = together(call, clients, range(start, start + length), len(queries))
+            if start >= 0:
                 latencies[name] += took
                 rates[name].append(len(took) / lasted)
     return {
@@ -177,12 +174,20 @@ def beside(
     }
 
 
-def together(call: Callable[[int, int], float], clients: int, first: int, queries: int) -> tuple[list[float], float]:
+def whole(docs: cf.Collection, query: str, spent: threading.local) -> float:
+    """Seconds of a search, without what its encoding took."""
+    spent.seconds = 0.0
+    began = time.perf_counter()
+    docs.search(query)
+    return time.perf_counter() - began - float(spent.seconds)
+
+
+def together(call: Callable[[int, int], float], clients: int, turn: range, queries: int) -> tuple[list[float], float]:
     """What each call of a turn took, and how long the turn lasted."""
     took: list[list[float]] = [[] for _ in range(clients)]
 
     def ask(client: int) -> None:
-        for number in range(first, first + TURN):
+        for number in turn:
             took[client].append(call(client, (number + client * 117) % queries))
 
     threads = [threading.Thread(target=ask, args=(client,)) for client in range(1, clients)]

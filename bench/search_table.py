@@ -53,6 +53,8 @@ def table(report: dict[str, Any]) -> Iterator[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
     )
     for share, found in report["shares"].items():
+        first = found["first time"]
+        yield line(f"{share} %", "1, new queries", f"{first['p50']:.2f}", "", "", f"{first['p99']:.2f}", *[""] * 4)
         for clients in (1, 2, 8):
             row = found[f"{clients} clients"]
             whole, plain, rate = row["whole"], row["plain"], row["a second"]

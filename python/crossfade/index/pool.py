@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import os
-import threading
-from collections.abc import Iterator
+import queue
 from pathlib import Path
 from typing import Protocol
 
@@ -63,7 +61,10 @@ class SegmentPool:
         self._dim = dim
         self._closed = False
         _verify(self._path, info, verified)
-        self._free = threading.BoundedSemaphore(handles)
+        # As many as there may be readers at a time; taken and given back faster than a semaphore.
+        self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(handles):
+            self._turns.put(None)
         self._idle: collections.deque[Index] = collections.deque([self._open()])
 
     @property
@@ -92,8 +93,7 @@ class SegmentPool:
             raise InvalidInput(f"count must be at least 1, got {count}")
         depth = min(count, self._info.rows)
         if len(queries):
-            with self._handle() as handle:
-                keys, scores = graph.search(handle, self._path, queries, depth)
+            keys, scores = self._search(queries, depth)
             if depth == count:
                 return keys, scores
         else:
@@ -109,18 +109,21 @@ class SegmentPool:
         self._closed = True
         self._idle.clear()
 
-    @contextlib.contextmanager
-    def _handle(self) -> Iterator[Index]:
-        with self._free:
+    def _search(self, queries: NDArray[np.float32], depth: int) -> tuple[Keys, NDArray[np.float32]]:
+        self._turns.get()
+        try:
             if self._closed:
                 raise CollectionClosed(f"the segment {self._path} is closed; open the collection again")
             try:
                 handle = self._idle.pop()
             except IndexError:
                 handle = self._open()
-            yield handle
+            found = graph.search(handle, self._path, queries, depth)
             if not self._closed:
                 self._idle.append(handle)
+            return found
+        finally:
+            self._turns.put(None)
 
     def _open(self) -> Index:
         return graph.view(self._path, self._info.rows, self._dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -25,6 +26,9 @@ _DEEPEST = 4_096
 # Graphs compare with the query rounded to float16, so that the last places may be swapped with the next ones.
 _SPARE = 16
 _WIDEN = 4
+# Standard deviations by which a segment may have more of the best rows than its share; asked for so many, a graph finds
+# 95 % of those that are its share.
+_CHANCE = 4.0
 # These two bound the memory of a call, to 50 MB where a tail is as long as it gets.
 _ROWS_AT_ONCE = 16_384
 _QUERIES_AT_ONCE = 256
@@ -60,6 +64,7 @@ class VersionIndex:
         self._rows = dict(rows)
         self._segments = tuple(segments)
         self._tail = tuple(tail)
+        self._standing = sum(segment.info.rows for segment in segments) + sum(part.stop - part.start for part in tail)
         self._threads = threads
 
     def __len__(self) -> int:
@@ -162,20 +167,30 @@ class VersionIndex:
                 yield places, rows, at[places]
 
     def _candidates(self, queries: Scores, count: int, dead: Mask | None, allowed: Mask | None) -> tuple[Keys, Scores]:
-        depth = count + _SPARE
+        dilution = 1.0
         if allowed is not None:
             left = int(np.count_nonzero(allowed))
             if left <= EXACT_ROWS:
                 return self._exact(queries, count, _these(np.flatnonzero(allowed).astype(np.uint64), dead))
-            depth = depth * len(allowed) // left + 1
+            dilution = len(allowed) / left
         short = np.zeros(len(queries), dtype=np.bool_)
         parts = []
-        for segment in self._segments:
-            proposed, gave_up = self._search(segment, queries, depth, count, dead, allowed)
+        shares = [self._share(segment, count) for segment in self._segments]
+        for segment, share in zip(self._segments, shares, strict=True):
+            proposed, gave_up = self._search(segment, queries, share, count, dilution, dead, allowed)
             parts.append(self._score(queries, proposed))
             short |= gave_up
         parts += [self._scan(queries, count, part, dead, allowed) for part in self._tail]
         keys, scores = _merge(len(queries), count, parts)
+        more = []
+        for segment, share, (_, found) in zip(self._segments, shares, parts, strict=False):
+            # Where all that a segment proposed is among the best, it may have more of them than its share.
+            rich = (found >= scores[:, -1:]).all(axis=1) & ~short
+            if share < count and share < segment.info.rows and rich.any():
+                proposed, short[rich] = self._search(segment, queries[rich], count, count, dilution, dead, allowed)
+                more.append(_scattered(rich, *self._score(queries[rich], proposed)))
+        if more:
+            keys, scores = _merge(len(queries), count, [(keys, scores), *more])
         if short.any():
             keys[short], scores[short] = self._exact(queries[short], count, self._left(dead, allowed))
         return keys, scores
@@ -183,28 +198,35 @@ class VersionIndex:
     def _left(self, dead: Mask | None, allowed: Mask | None) -> Keys:
         return _these(self._locations.known(), dead, allowed)
 
+    def _share(self, segment: SegmentPool, count: int) -> int:
+        """How many of the best `count` stand in a segment, if it is like the others; with room for chance."""
+        expected = count * segment.info.rows / self._standing
+        return math.ceil(expected + _CHANCE * math.sqrt(expected))
+
     def _search(
         self,
         segment: SegmentPool,
         queries: Scores,
-        depth: int,
+        share: int,
         count: int,
+        dilution: float,
         dead: Mask | None,
         allowed: Mask | None,
     ) -> tuple[Keys, Mask]:
         """Proposals `(q, w)`, missing ones 2⁶⁴−1, and for which queries they are fewer than there may be."""
+        wanted, width = min(share, count), share + _SPARE
+        depth = math.ceil(width * dilution)
         keys, _ = segment.search(queries, depth)
         keep, kept = admit(keys, dead, allowed)
         if kept == keys.size and allowed is None:
             return keys, np.zeros(len(queries), dtype=np.bool_)
-        width = count + _SPARE
         proposed = np.full((len(queries), width), NO_KEY, dtype=np.uint64)
         short = np.ones(len(queries), dtype=np.bool_)
         while True:
             for row, near, there in zip(np.flatnonzero(short), keys, keep, strict=True):
                 found = near[there][:width]
                 proposed[row, : len(found)] = found
-            short[short] = (np.count_nonzero(keep, axis=1) < count) & (depth < segment.info.rows)
+            short[short] = (np.count_nonzero(keep, axis=1) < wanted) & (depth < segment.info.rows)
             depth *= _WIDEN
             if not short.any() or depth > _DEEPEST:
                 return proposed, short
@@ -229,9 +251,14 @@ class VersionIndex:
         best = []
         # A damaged segment's rows become tail until it is built again, so that a tail may be long.
         for start in range(0, len(keys), _ROWS_AT_ONCE):
-            at = np.flatnonzero(admitted[start : start + _ROWS_AT_ONCE]) + start
-            scores = rescore(rows, part.start + at, queries, threads=self._threads)
-            best.append(_merge(len(queries), count, [(_for_each(queries, keys[at]), scores)]))
+            piece = slice(start, start + _ROWS_AT_ONCE)
+            at = np.flatnonzero(admitted[piece])
+            standing, found = rows[part.start :][piece], keys[piece]
+            if len(at) == len(found):  # rows that lie beside each other are read faster than rows by number
+                scores = rescore(standing, None, queries, threads=self._threads)
+            else:
+                found, scores = found[at], rescore(standing, at, queries, threads=self._threads)
+            best.append(_merge(len(queries), count, [(_for_each(queries, found), scores)]))
         return best[0] if len(best) == 1 else _merge(len(queries), count, best)
 
     def _exact(self, queries: Scores, count: int, keys: Keys) -> tuple[Keys, Scores]:
@@ -260,6 +287,14 @@ def _these(keys: Keys, dead: Mask | None, allowed: Mask | None = None) -> Keys:
 def _for_each(queries: Scores, keys: Keys) -> Keys:
     """The same keys for every query, `(q, n)`."""
     return keys[np.newaxis] if len(queries) == 1 else np.tile(keys, (len(queries), 1))
+
+
+def _scattered(chosen: Mask, keys: Keys, scores: Scores) -> tuple[Keys, Scores]:
+    """What was found for chosen queries, among nothing for the others."""
+    every = np.full((len(chosen), keys.shape[1]), NO_KEY, dtype=np.uint64)
+    best = np.full(every.shape, -np.inf, dtype=np.float32)
+    every[chosen], best[chosen] = keys, scores
+    return every, best
 
 
 def _merge(queries: int, count: int, parts: Sequence[tuple[Keys, Scores]]) -> tuple[Keys, Scores]:
