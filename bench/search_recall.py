@@ -13,7 +13,7 @@ import numpy as np
 import crossfade as cf
 from bench.search_data import SHARES, World
 from crossfade.index import RowRange, SegmentPool, VersionIndex, build_segment
-from crossfade.search.documents import allowed_keys
+from crossfade.search.documents import Filters
 from crossfade.search.ranking import CANDIDATES, View
 from crossfade.search.search import rank_texts
 from crossfade.store import Snapshot
@@ -81,7 +81,7 @@ def filtered(docs: cf.Collection, world: World) -> dict[str, Any]:
             ids.append(docs.search(query, k=K, filter={f"of {of}": 0}).ids)
             took.append(time.perf_counter() - began)
         view = docs._searcher._view()
-        allowed, _ = allowed_keys(view, {f"of {of}": 0})
+        allowed, _ = Filters().allowed(view, {f"of {of}": 0})
         true = dataclasses.replace(view, snapshot=exact(view.snapshot))
         rankings = rank_texts(true, queries, K, allowed)
         wanted = [_ids(view, ranking.keys) for ranking in rankings]

@@ -18,7 +18,7 @@ from crossfade.space import Space
 from crossfade.store import Store
 
 from .bridged import rank_bridged
-from .documents import allowed_keys, documents_of
+from .documents import Filters, documents_of
 from .fade import Fade
 from .hits import Hits
 from .ranking import Ranking, View
@@ -35,6 +35,7 @@ class Searcher:
     def __init__(self, store: Store, encoders: Encoders) -> None:
         self._store = store
         self._encoders = encoders
+        self._filters = Filters()
         self._lock = lock()
         self._fade: tuple[tuple[int, int, str], Fade | None] | None = None
 
@@ -78,7 +79,7 @@ class Searcher:
     ) -> list[Hits]:
         for tries_left in reversed(range(MOST_RETRIES)):
             view = self._view()
-            allowed, current = allowed_keys(view, conditions)
+            allowed, current = self._filters.allowed(view, conditions)
             if not current and tries_left:
                 continue
             rankings = rank(view, allowed)
