@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -70,6 +71,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     world = real(options.vectors, names, count) if options.vectors else synthetic(count)
     report: dict[str, Any] = {
         "machine": machine.facts(("numpy", "usearch", "apsw", "onnxruntime")),
+        "load": round(os.getloadavg()[0], 1),
         "documents": count,
         "rows": f"{names[0]} and {names[1]} over {options.vectors.name}" if options.vectors else "synthetic",
         "dims": [world.old[0].shape[1], world.new[0].shape[1]],

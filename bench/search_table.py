@@ -44,7 +44,8 @@ def table(report: dict[str, Any]) -> Iterator[str]:
     facts = report["machine"]
     yield from (
         f"{facts['cpu']}, {facts['cores']} cores, instruction set {facts['instruction_set']}, Python "
-        f"{facts['python']}, usearch {facts['versions']['usearch']}, commit {facts['commit']}; "
+        f"{facts['python']}, usearch {facts['versions']['usearch']}, commit {facts['commit']}, load "
+        f"average {report['load']} before it began; "
         f"{report['documents']:,} documents, "
         f"{report['rows']} rows of {report['dims'][0]} and {report['dims'][1]} values.",
         "",
@@ -62,9 +63,9 @@ def table(report: dict[str, Any]) -> Iterator[str]:
             for at in ("p50", "p99"):
                 cells += [f"{whole[at]:.2f}", f"{plain[at]:.2f}", f"{whole[at] / plain[at]:.2f}"]
             yield line(*cells, f"{rate['whole']:.0f}", f"{rate['plain']:.0f}")
-    yield ""
     encoders = ", ".join(f"{name} {it['p50']:.2f} ms (p99 {it['p99']:.2f})" for name, it in report["encoding"].items())
-    yield f"Encoding a query, not in these figures: {encoders}."
+    if encoders:
+        yield from ("", f"Encoding a query, not in these figures: {encoders}.")
     yield from recalls(report)
     yield from filters(report)
 
