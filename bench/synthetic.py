@@ -23,12 +23,16 @@ def encoder(number: int, dim: int = 384) -> cf.Encoder:
     axes = np.random.default_rng(0).standard_normal((LATENT, dim), dtype=np.float32)
 
     def rows(texts: list[str]) -> np.ndarray[Any, Any]:
-        numbers = np.array([int(text.split()[1]) for text in texts], dtype=np.uint64)
-        cells = numbers[:, None] * np.uint64(LATENT) + np.arange(LATENT, dtype=np.uint64)
-        radius = np.sqrt(-2.0 * np.log(uniform(2 * cells)))
-        return np.asarray((radius * np.cos(2.0 * np.pi * uniform(2 * cells + 1))).astype(np.float32) @ axes)
+        return latent(np.array([int(text.split()[1]) for text in texts], dtype=np.uint64)) @ axes
 
     return cf.Encoder.wrap(rows, cf.Space(model=f"synthetic {number}", dim=dim))
+
+
+def latent(numbers: np.ndarray[Any, Any], stream: int = 0) -> np.ndarray[Any, Any]:
+    """A point of a normal distribution of `LATENT` dims for every number, the same at all times; float32."""
+    cells = numbers[:, None] * np.uint64(LATENT) + np.arange(LATENT, dtype=np.uint64) + np.uint64(stream << 56)
+    radius = np.sqrt(-2.0 * np.log(uniform(2 * cells)))
+    return np.asarray((radius * np.cos(2.0 * np.pi * uniform(2 * cells + 1))).astype(np.float32))
 
 
 def uniform(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

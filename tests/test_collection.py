@@ -282,6 +282,30 @@ def test_an_empty_filter_lets_everything_through(folder: Path, old: cf.Encoder) 
         assert docs.search(text_of(3), filter={}).ids == docs.search(text_of(3)).ids
 
 
+def test_a_filter_asked_for_again_follows_edits(folder: Path, old: cf.Encoder) -> None:
+    """Whoever changes documents, texts or metadata, the next search through the same filter is about what is there."""
+    with filled(folder, old, 12) as docs, cf.Collection.open(folder, old) as other:
+
+        def even() -> set[str]:
+            return set(docs.search("text", k=50, filter={"parity": 0}).ids)
+
+        expected = {f"d{number}" for number in range(0, 12, 2)}
+        for number in range(20):  # more filters than are kept
+            assert even() == expected
+            assert docs.search("text", filter={"parity": [0, 5 + number]}).ids != []
+        for writer in (docs, other):
+            name = "by docs" if writer is docs else "by other"
+            writer.upsert([cf.Document(name, name, meta={"parity": 0})])
+            assert even() == expected | {name}
+            writer.upsert([cf.Document(name, name, meta={"parity": 1})])
+            assert even() == expected
+            writer.upsert([cf.Document("d0", f"another text {name}", meta={"parity": 0})])
+            assert even() == expected
+            writer.delete([name])
+        docs.delete(["d0"])
+        assert even() == expected - {"d0"}
+
+
 def test_hits_are_a_sequence(folder: Path, old: cf.Encoder) -> None:
     """An index gives a hit, a slice gives Hits that know the same about the search."""
     with filled(folder, old, 5) as docs:

@@ -12,6 +12,7 @@ import pytest
 
 import crossfade as cf
 from crossfade.errors import InvalidInput, ReadOnlyCollection
+from crossfade.migration.learning import in_order
 from support import (
     COUNT,
     NEW,
@@ -142,7 +143,7 @@ def test_what_is_edited_meanwhile_is_not_written(docs: cf.Collection, folder: Pa
 
 def sample(seed: int) -> list[int]:
     """The documents a fit of the `docs` fixture embeds."""
-    return (np.random.default_rng(seed).permutation(np.arange(1, COUNT + 1))[:250] - 1).tolist()
+    return (in_order(np.arange(1, COUNT + 1), seed)[:250].astype(np.int64) - 1).tolist()
 
 
 def test_an_encoder_that_fails_costs_no_answer(docs: cf.Collection, folder: Path) -> None:

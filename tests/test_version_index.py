@@ -120,6 +120,23 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> tuple[VersionIndex, npt.NDA
     return version_of(numbered(25_000), rows, (pool_of(folder, info, 16),), 24_800), rows
 
 
+def test_a_segment_with_more_than_its_share_is_asked_again(tmp_path: Path) -> None:
+    """Where the best rows of a query stand together in the smallest of three segments, all of them are found."""
+    rows = clusters(6_000, 16, 5)
+    query = rows[:1].astype(np.float32)
+    rows = rows[np.argsort(-(rows.astype(np.float32) @ query[0]), kind="stable")]
+    keys = numbered(len(rows))
+    parts = slice(0, 300), slice(300, 3_000), slice(3_000, 6_000)
+    pools = tuple(pool_of(tmp_path, built(tmp_path, keys[part], rows[part]), 16) for part in parts)
+    version = version_of(keys, rows, pools, len(rows))
+
+    found, scores = version.candidates(np.concatenate([query, -query]), 100)
+
+    assert len({*found[0].tolist()} & {*range(100)}) >= 98
+    assert len({*found[1].tolist()} & {*range(5_900, 6_000)}) >= 90
+    np.testing.assert_array_equal(scores[0], version.scores(found[0], query[0]))
+
+
 def test_equal_scores_are_ordered_by_key(tmp_path: Path) -> None:
     """Where rows are equal the lower key comes first, whether the rows are sealed or not."""
     keys = np.array([9, 2, 7, 4, 1, 8], np.uint64)
@@ -214,6 +231,7 @@ def test_queries_must_be_finite() -> None:
         version_of(numbered(4), unit_rows(4)).candidates(np.full((1, DIM), np.nan, np.float32), 3)
 
 
+@settings(deadline=None)
 @given(
     adds=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30) | st.integers(4_000, 9_000)), max_size=8),
     settled=st.integers(0, 9),

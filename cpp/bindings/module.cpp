@@ -9,6 +9,7 @@
 #include "../kernels/dispatch.h"
 #include "../kernels/merge.h"
 #include "arrays.h"
+#include "lookup.h"
 #include "parallel.h"
 #include "scratch.h"
 
@@ -293,6 +294,9 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("rescore", &rescore, py::arg("vectors"), py::arg("rows"), py::arg("query"), py::arg("threads"));
     module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));
     module.def("comoment", &comoment, py::arg("x"), py::arg("y"), py::arg("shift_x"), py::arg("shift_y"), py::arg("threads"));
+    module.def("admit", &admit, py::arg("keys"), py::arg("dead"), py::arg("allowed"));
+    module.def("locate", &locate, py::arg("places"), py::arg("files"), py::arg("first_rows"), py::arg("bits"), py::arg("keys"),
+               py::arg("file"), py::arg("rows"));
     module.def("instruction_set", [] { return std::string(active_kernels().name); });
     module.def("instruction_sets", &instruction_sets);
     module.def("force_instruction_set", [](const std::string& name) { return force_kernels(name.c_str()); }, py::arg("name"));

@@ -52,6 +52,8 @@ def comoment(
     Without y it is x itself, and of the products only those on and above the diagonal are right.
     """
 
+def admit(keys: Any, dead: Any, allowed: Any) -> tuple[Any, int]: ...
+def locate(places: Any, files: Any, first_rows: Any, bits: int, keys: Any, file: int, rows: int) -> tuple[Any, int]: ...
 def instruction_set() -> str:
     """The instruction set in use."""
 

@@ -30,6 +30,7 @@ from crossfade._arrays import (
     vector_of,
 )
 from crossfade._covariance import CovarianceState, covariance
+from crossfade._lookup import admit, locate
 from crossfade._values import count_of, one_of, shown
 from crossfade.errors import InvalidInput
 
@@ -38,8 +39,10 @@ Marks = npt.NDArray[np.bool_]
 __all__ = [
     "PADDING_KEY",
     "CovarianceState",
+    "admit",
     "covariance",
     "instruction_set",
+    "locate",
     "merge_topk",
     "normalize",
     "project",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,16 @@ from .values import checked, json_object
 
 _FIELDS = "id, text, title, meta, updated_at, priority"
 _KINDS = (str, str, str | None, str, float | None, float)
+_SHOWN = _KINDS[:3]
+
+
+class Shown(NamedTuple):
+    """What a search shows of a document."""
+
+    id: str
+    text: str
+    title: str | None
+    meta: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +67,17 @@ def fetch(connection: Connection, keys: Iterable[int]) -> dict[int, Document]:
         row[0]: _document(row[1:])
         for chunk in _chunks(list(keys))
         for row in connection.execute(f"SELECT key, {_FIELDS} FROM document WHERE key IN ({marks(len(chunk))})", chunk)
+    }
+
+
+def shown(connection: Connection, keys: Sequence[int]) -> dict[int, Shown]:
+    """What searches show of those keys that are current; half as dear as whole documents, which are checked anew."""
+    return {
+        row[0]: Shown._make([*checked(row[1:4], _SHOWN), json_object(row[4])])
+        for chunk in _chunks(keys)
+        for row in connection.execute(
+            f"SELECT key, id, text, title, meta FROM document WHERE key IN ({marks(len(chunk))})", chunk
+        )
     }
 
 

@@ -120,9 +120,13 @@ def search(graph: Index, path: Path, queries: NDArray[np.float32], count: int) -
         matches = graph.search(queries, count, threads=1, exact=False)
     except _ERRORS as error:
         raise damaged(path, f"usearch could not search it: {error}") from error
-    # For one query usearch gives vectors that end with the last match, else matrices with junk after it.
-    near, distances = np.atleast_2d(matches.keys), np.atleast_2d(matches.distances)
-    found = matches.counts if isinstance(matches, BatchMatches) else np.array([len(matches)])
+    if not isinstance(matches, BatchMatches):  # for one query: vectors that end with the last match
+        near, distances = matches.keys[np.newaxis], matches.distances[np.newaxis]
+        if near.shape[1] == count:
+            return near, np.float32(1.0) - distances
+        found = np.array([near.shape[1]])
+    else:  # matrices with junk after the last match of a query
+        near, distances, found = matches.keys, matches.distances, matches.counts
     present = np.arange(near.shape[1]) < found[:, np.newaxis]
     keys = np.full((len(queries), count), NO_KEY, dtype=np.uint64)
     scores = np.full((len(queries), count), -np.inf, dtype=np.float32)

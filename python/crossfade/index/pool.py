@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import os
-import threading
-from collections.abc import Iterator
+import queue
 from pathlib import Path
 from typing import Protocol
 
@@ -63,7 +61,10 @@ class SegmentPool:
         self._dim = dim
         self._closed = False
         _verify(self._path, info, verified)
-        self._free = threading.BoundedSemaphore(handles)
+        # As many as there may be readers at a time; taken and given back faster than a semaphore.
+        self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(handles):
+            self._turns.put(None)
         self._idle: collections.deque[Index] = collections.deque([self._open()])
 
     @property
@@ -90,31 +91,39 @@ class SegmentPool:
             raise InvalidInput(f"queries must be float32 (q, {self._dim}), got {queries.dtype} {queries.shape}")
         if count < 1:
             raise InvalidInput(f"count must be at least 1, got {count}")
-        keys = np.full((len(queries), count), NO_KEY, dtype=np.uint64)
-        scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
         depth = min(count, self._info.rows)
         if len(queries):
-            with self._handle() as handle:
-                keys[:, :depth], scores[:, :depth] = graph.search(handle, self._path, queries, depth)
-        return keys, scores
+            keys, scores = self._search(queries, depth)
+            if depth == count:
+                return keys, scores
+        else:
+            keys, scores = np.empty((0, depth), dtype=np.uint64), np.empty((0, depth), dtype=np.float32)
+        beyond = (0, 0), (0, count - depth)
+        return (
+            np.pad(keys, beyond, constant_values=NO_KEY),
+            np.pad(scores, beyond, constant_values=np.float32(-np.inf)),
+        )
 
     def close(self) -> None:
         """Let go of the file; searches under way end normally."""
         self._closed = True
         self._idle.clear()
 
-    @contextlib.contextmanager
-    def _handle(self) -> Iterator[Index]:
-        with self._free:
+    def _search(self, queries: NDArray[np.float32], depth: int) -> tuple[Keys, NDArray[np.float32]]:
+        self._turns.get()
+        try:
             if self._closed:
                 raise CollectionClosed(f"the segment {self._path} is closed; open the collection again")
             try:
                 handle = self._idle.pop()
             except IndexError:
                 handle = self._open()
-            yield handle
+            found = graph.search(handle, self._path, queries, depth)
             if not self._closed:
                 self._idle.append(handle)
+            return found
+        finally:
+            self._turns.put(None)
 
     def _open(self) -> Index:
         return graph.view(self._path, self._info.rows, self._dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 
 from crossfade.errors import InvalidInput
 from crossfade.index.blocks import NO_KEY, Keys
-from crossfade.index.locations import Locations, Places, RowRange
+from crossfade.index.locations import ABSENT, Locations, Places, RowRange
 from crossfade.index.pool import SegmentPool
 from crossfade.index.vectors import Rows
-from crossfade.kernels import merge_topk, rescore
+from crossfade.kernels import admit, merge_topk, rescore
 
 Scores: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -25,6 +26,9 @@ _DEEPEST = 4_096
 # Graphs compare with the query rounded to float16, so that the last places may be swapped with the next ones.
 _SPARE = 16
 _WIDEN = 4
+# Standard deviations by which a segment may have more of the best rows than its share; asked for so many, a graph finds
+# 95 % of those that are its share.
+_CHANCE = 4.0
 # These two bound the memory of a call, to 50 MB where a tail is as long as it gets.
 _ROWS_AT_ONCE = 16_384
 _QUERIES_AT_ONCE = 256
@@ -60,6 +64,7 @@ class VersionIndex:
         self._rows = dict(rows)
         self._segments = tuple(segments)
         self._tail = tuple(tail)
+        self._standing = sum(segment.info.rows for segment in segments) + sum(part.stop - part.start for part in tail)
         self._threads = threads
 
     def __len__(self) -> int:
@@ -92,6 +97,8 @@ class VersionIndex:
         queries = self._require_queries(queries)
         if count < 1:
             raise InvalidInput(f"count must be at least 1, got {count}")
+        if 0 < len(queries) <= _QUERIES_AT_ONCE:
+            return self._candidates(queries, count, dead, allowed)
         parts = [
             self._candidates(queries[start : start + _QUERIES_AT_ONCE], count, dead, allowed)
             for start in range(0, len(queries), _QUERIES_AT_ONCE)
@@ -115,10 +122,7 @@ class VersionIndex:
         Raises:
             InvalidInput: An argument can't be used.
         """
-        queries = self._require_queries(np.atleast_2d(query))
-        scores = np.full((len(queries), len(keys)), np.nan, dtype=np.float32)
-        for places, rows, at in self._by_file(keys):
-            scores[:, places] = rescore(rows, at, queries, threads=self._threads)
+        scores = self._scores(keys, self._require_queries(np.atleast_2d(query)))
         return scores[0] if query.ndim == 1 else scores
 
     def has(self, keys: Keys) -> Mask:
@@ -146,27 +150,47 @@ class VersionIndex:
             )
         return gathered
 
-    def _by_file(self, keys: Keys) -> Iterator[tuple[Places, Rows, Places]]:
-        files, at = self._locations.find(keys)
+    def _scores(self, keys: Keys, queries: Scores) -> Scores:
+        scores = np.full((len(queries), len(keys)), np.nan, dtype=np.float32)
+        for places, rows, at in self._by_file(keys):
+            scores[:, places] = rescore(rows, at, queries, threads=self._threads)
+        return scores
+
+    def _by_file(self, keys: Keys) -> Iterator[tuple[Places | slice, Rows, Places]]:
         for number, rows in self._rows.items():
-            places = np.flatnonzero((files == number) & (at < len(rows)))
-            if len(places):
+            at, found = self._locations.rows_in(number, len(rows), keys)
+            if found == len(keys):  # most often there is one file
+                yield slice(None), rows, at
+                return
+            if found:
+                places = np.flatnonzero(at != ABSENT)
                 yield places, rows, at[places]
 
     def _candidates(self, queries: Scores, count: int, dead: Mask | None, allowed: Mask | None) -> tuple[Keys, Scores]:
-        depth = count + _SPARE
+        dilution = 1.0
         if allowed is not None:
             left = int(np.count_nonzero(allowed))
             if left <= EXACT_ROWS:
                 return self._exact(queries, count, _these(np.flatnonzero(allowed).astype(np.uint64), dead))
-            depth = depth * len(allowed) // left + 1
-        proposals = [self._search(segment, queries, depth, count, dead, allowed) for segment in self._segments]
-        parts = [self._score(queries, keys) for keys, _ in proposals]
+            dilution = len(allowed) / left
+        short = np.zeros(len(queries), dtype=np.bool_)
+        parts = []
+        shares = [self._share(segment, count) for segment in self._segments]
+        for segment, share in zip(self._segments, shares, strict=True):
+            proposed, gave_up = self._search(segment, queries, share, count, dilution, dead, allowed)
+            parts.append(self._score(queries, proposed))
+            short |= gave_up
         parts += [self._scan(queries, count, part, dead, allowed) for part in self._tail]
         keys, scores = _merge(len(queries), count, parts)
-        short = np.zeros(len(queries), dtype=np.bool_)
-        for _, gave_up in proposals:
-            short |= gave_up
+        more = []
+        for segment, share, (_, found) in zip(self._segments, shares, parts, strict=False):
+            # Where all that a segment proposed is among the best, it may have more of them than its share.
+            rich = (found >= scores[:, -1:]).all(axis=1) & ~short
+            if share < count and share < segment.info.rows and rich.any():
+                proposed, short[rich] = self._search(segment, queries[rich], count, count, dilution, dead, allowed)
+                more.append(_scattered(rich, *self._score(queries[rich], proposed)))
+        if more:
+            keys, scores = _merge(len(queries), count, [(keys, scores), *more])
         if short.any():
             keys[short], scores[short] = self._exact(queries[short], count, self._left(dead, allowed))
         return keys, scores
@@ -174,48 +198,68 @@ class VersionIndex:
     def _left(self, dead: Mask | None, allowed: Mask | None) -> Keys:
         return _these(self._locations.known(), dead, allowed)
 
+    def _share(self, segment: SegmentPool, count: int) -> int:
+        """How many of the best `count` stand in a segment, if it is like the others; with room for chance."""
+        expected = count * segment.info.rows / self._standing
+        return math.ceil(expected + _CHANCE * math.sqrt(expected))
+
     def _search(
         self,
         segment: SegmentPool,
         queries: Scores,
-        depth: int,
+        share: int,
         count: int,
+        dilution: float,
         dead: Mask | None,
         allowed: Mask | None,
     ) -> tuple[Keys, Mask]:
         """Proposals `(q, w)`, missing ones 2⁶⁴−1, and for which queries they are fewer than there may be."""
-        width = count + _SPARE
+        wanted, width = min(share, count), share + _SPARE
+        depth = math.ceil(width * dilution)
+        keys, _ = segment.search(queries, depth)
+        keep, kept = admit(keys, dead, allowed)
+        if kept == keys.size and allowed is None:
+            return keys, np.zeros(len(queries), dtype=np.bool_)
         proposed = np.full((len(queries), width), NO_KEY, dtype=np.uint64)
         short = np.ones(len(queries), dtype=np.bool_)
-        while short.any() and depth <= _DEEPEST:
-            keys, _ = segment.search(queries[short], depth)
-            keep = _admitted(keys, dead, allowed)
-            # A stable sort moves what is kept to the front and keeps its order.
-            front = np.argsort(~keep, axis=1, kind="stable")[:, :width]
-            kept = np.take_along_axis(keep, front, axis=1)
-            proposed[short, : front.shape[1]] = np.where(kept, np.take_along_axis(keys, front, axis=1), NO_KEY)
-            short[short] = (keep.sum(axis=1) < count) & (depth < segment.info.rows)
+        while True:
+            for row, near, there in zip(np.flatnonzero(short), keys, keep, strict=True):
+                found = near[there][:width]
+                proposed[row, : len(found)] = found
+            short[short] = (np.count_nonzero(keep, axis=1) < wanted) & (depth < segment.info.rows)
             depth *= _WIDEN
-        return proposed, short
+            if not short.any() or depth > _DEEPEST:
+                return proposed, short
+            keys, _ = segment.search(queries[short], depth)
+            keep, _ = admit(keys, dead, allowed)
 
     def _score(self, queries: Scores, proposed: Keys) -> tuple[Keys, Scores]:
-        scores = np.stack([self.scores(keys, query) for keys, query in zip(proposed, queries, strict=True)])
+        each = [self._scores(keys, queries[row : row + 1]) for row, keys in enumerate(proposed)]
+        scores = each[0] if len(each) == 1 else np.concatenate(each)
         absent = np.isnan(scores)
-        return np.where(absent, np.uint64(NO_KEY), proposed), np.where(absent, np.float32(-np.inf), scores)
+        if absent.any():
+            proposed = np.where(absent, np.uint64(NO_KEY), proposed)
+            scores[absent] = -np.inf
+        return proposed, scores
 
     def _scan(
         self, queries: Scores, count: int, part: RowRange, dead: Mask | None, allowed: Mask | None
     ) -> tuple[Keys, Scores]:
         rows = self._rows[part.file_no]
         keys = self._locations.keys(part._replace(stop=min(part.stop, len(rows))))
-        at = np.flatnonzero(_admitted(keys, dead, allowed))
+        admitted, _ = admit(keys, dead, allowed)
         best = []
         # A damaged segment's rows become tail until it is built again, so that a tail may be long.
-        for start in range(0, len(at), _ROWS_AT_ONCE):
-            chosen = at[start : start + _ROWS_AT_ONCE]
-            scores = rescore(rows, part.start + chosen, queries, threads=self._threads)
-            best.append(_merge(len(queries), count, [(np.tile(keys[chosen], (len(queries), 1)), scores)]))
-        return _merge(len(queries), count, best)
+        for start in range(0, len(keys), _ROWS_AT_ONCE):
+            piece = slice(start, start + _ROWS_AT_ONCE)
+            at = np.flatnonzero(admitted[piece])
+            standing, found = rows[part.start :][piece], keys[piece]
+            if len(at) == len(found):  # rows that lie beside each other are read faster than rows by number
+                scores = rescore(standing, None, queries, threads=self._threads)
+            else:
+                found, scores = found[at], rescore(standing, at, queries, threads=self._threads)
+            best.append(_merge(len(queries), count, [(_for_each(queries, found), scores)]))
+        return best[0] if len(best) == 1 else _merge(len(queries), count, best)
 
     def _exact(self, queries: Scores, count: int, keys: Keys) -> tuple[Keys, Scores]:
         parts = []
@@ -223,7 +267,7 @@ class VersionIndex:
             part = keys[start : start + _ROWS_AT_ONCE]
             scores = self.scores(part, queries)
             present = ~np.isnan(scores).any(axis=0)
-            scored = np.tile(part[present], (len(queries), 1)), np.ascontiguousarray(scores[:, present])
+            scored = _for_each(queries, part[present]), np.ascontiguousarray(scores[:, present])
             parts.append(_merge(len(queries), count, [scored]))
         return _merge(len(queries), count, parts)
 
@@ -235,28 +279,28 @@ class VersionIndex:
         return np.ascontiguousarray(queries)
 
 
-def _admitted(keys: Keys, dead: Mask | None, allowed: Mask | None) -> Mask:
-    admitted: Mask = keys != NO_KEY
-    if dead is not None:
-        admitted &= ~_at(dead, keys)
-    if allowed is not None:
-        admitted &= _at(allowed, keys)
-    return admitted
-
-
 def _these(keys: Keys, dead: Mask | None, allowed: Mask | None = None) -> Keys:
-    return keys[_admitted(keys, dead, allowed)]
+    admitted, _ = admit(keys, dead, allowed)
+    return keys[admitted]
 
 
-def _at(mask: Mask, keys: Keys) -> Mask:
-    if len(mask) == 0:
-        return np.zeros(keys.shape, dtype=np.bool_)
-    inside: Mask = keys < len(mask)
-    at: Mask = inside & mask[np.where(inside, keys, 0)]
-    return at
+def _for_each(queries: Scores, keys: Keys) -> Keys:
+    """The same keys for every query, `(q, n)`."""
+    return keys[np.newaxis] if len(queries) == 1 else np.tile(keys, (len(queries), 1))
+
+
+def _scattered(chosen: Mask, keys: Keys, scores: Scores) -> tuple[Keys, Scores]:
+    """What was found for chosen queries, among nothing for the others."""
+    every = np.full((len(chosen), keys.shape[1]), NO_KEY, dtype=np.uint64)
+    best = np.full(every.shape, -np.inf, dtype=np.float32)
+    every[chosen], best[chosen] = keys, scores
+    return every, best
 
 
 def _merge(queries: int, count: int, parts: Sequence[tuple[Keys, Scores]]) -> tuple[Keys, Scores]:
-    keys = np.concatenate([np.empty((queries, 0), dtype=np.uint64), *(keys for keys, _ in parts)], axis=1)
-    scores = np.concatenate([np.empty((queries, 0), dtype=np.float32), *(scores for _, scores in parts)], axis=1)
+    if not parts:
+        return np.full((queries, count), NO_KEY, dtype=np.uint64), np.full((queries, count), -np.inf, dtype=np.float32)
+    keys, scores = parts[0]
+    if len(parts) > 1:
+        keys, scores = (np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
     return merge_topk(keys[:, np.newaxis], scores[:, np.newaxis], count)

@@ -182,7 +182,8 @@ class Blend:
             new_scores: `(m,)`, new query times new rows; NaN where a candidate has no new row.
             bridged_scores: `(m,)`, new query times carried old rows (`Bridge.apply`). May be NaN where there
                 is a new score; those that are given sharpen the estimate for the others.
-            old_rows: `(m, d1)`, the candidates' old rows: they tell which of them are alike.
+            old_rows: `(m, d1)`, the candidates' old rows: they tell which of them are alike. Nobody looks at them
+                where every new score is given.
             head: How many of the candidates are the old version's, 0 to m.
 
         Returns:
@@ -220,6 +221,8 @@ class Blend:
         known = ~np.isnan(true)
         evidence = np.where(known, true, guess)
         bonus = np.where(known, 0.0, e.variance)
+        if known.all():
+            return evidence
         best_first = np.argsort(-evidence, kind="stable")
         first, rest = best_first[:MOST_COMPARED], best_first[MOST_COMPARED:]
         carried = kriging.carry_over(old_rows[first] - self.old.mean, (true - guess)[first], e.shared)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from crossfade.index import VersionIndex
 
 from .fade import Fade
-from .ranking import CANDIDATES, Keys, Mask, Ranking, Rows, View, present, ranking_of
+from .ranking import CANDIDATES, NO_KEY, Keys, Mask, Ranking, Rows, View, present, ranking_of
+
+
+class Found(NamedTuple):
+    """A version's candidates for one query, best first, with their scores."""
+
+    query: Rows
+    keys: Keys
+    scores: Rows
 
 
 class Blending:
@@ -34,32 +43,38 @@ class Blending:
         blended = [row for row in range(len(old_queries)) if self._weight(keys[row]) > 0.0]
         if blended:
             new_queries = encode_new(blended)
-            new_keys, _ = self._new.candidates(new_queries, count, dead, self._allowed)
+            found = self._new.candidates(new_queries, count, dead, self._allowed)
             for position, row in enumerate(blended):
-                rankings[row] = self._blend(
-                    old_queries[row], new_queries[position], present(keys[row]), present(new_keys[position]), k
-                )
+                old = Found(old_queries[row], *_present(keys[row], scores[row]))
+                new = Found(new_queries[position], *_present(found[0][position], found[1][position]))
+                rankings[row] = self._blend(old, new, k)
         return rankings
 
     def _weight(self, head: Keys) -> float:
         return self._fade.blend.weight_for(self._new.has(present(head)))
 
-    def _blend(self, old_query: Rows, new_query: Rows, head: Keys, new_keys: Keys, k: int) -> Ranking:
-        keys = np.concatenate([head, new_keys[~np.isin(new_keys, head)]])
-        new_scores = self._new.scores(keys, new_query)
-        old_rows = self._old.gather(keys)
-        blended = self._fade.blend.score(
-            old_query,
-            new_query,
-            self._old.scores(keys, old_query),
-            new_scores,
-            self._fade.bridge.apply(old_rows) @ new_query,
-            old_rows,
-            head=len(head),
-        )
+    def _blend(self, old: Found, new: Found, k: int) -> Ranking:
+        """Only what either search has not told already is computed: scores don't depend on who computes them."""
+        head = len(old.keys)
+        known = set(old.keys.tolist())
+        only_new = np.array([key not in known for key in new.keys.tolist()], np.bool_)
+        keys = np.concatenate([old.keys, new.keys[only_new]])
+        old_scores = np.concatenate([old.scores, self._old.scores(keys[head:], old.query)])
+        new_scores = np.concatenate([self._new.scores(old.keys, new.query), new.scores[only_new]])
+        bridged = np.full(len(keys), np.nan, np.float32)
+        rows = np.empty((len(keys), 0), np.float32)
+        if np.isnan(new_scores).any():
+            bridged = self._fade.carried.scores(self._old, keys, new.query)
+            rows = self._old.gather(keys)
+        blended = self._fade.blend.score(old.query, new.query, old_scores, new_scores, bridged, rows, head=head)
         order = np.lexsort((keys, -blended.scores))
         best = order[:k]
         versions = np.where(np.isnan(new_scores), self._view.snapshot.state.live, self._target)
         return Ranking(
             keys[best], blended.scores[best], versions[best], keys[order], "fade", blended.coverage, blended.weight
         )
+
+
+def _present(keys: Keys, scores: Rows) -> tuple[Keys, Rows]:
+    there = keys != NO_KEY
+    return keys[there], scores[there]

@@ -32,7 +32,7 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         true = new.scores(keys, query)
         there = old.has(keys)
         bridged = np.full(len(keys), np.nan, np.float32)
-        bridged[there] = fade.bridge.apply(old.gather(keys[there])) @ query
+        bridged[there] = fade.carried.scores(old, keys[there], query)
         back = old.scores(keys, carried[row])
         scores, coverage = one_sided.score(fade.blend, query, carried[row], (true, bridged, back), len(head))
         order = np.lexsort((keys, -scores))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from crossfade.bridge import Bridge
 from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.search.blend import Blend
 
+from .carried import Carried
 from .onesided import OneSided
 
 
@@ -19,6 +21,11 @@ class Fade:
     bridge: Bridge
     blend: Blend
     one_sided: OneSided = dataclasses.field(default_factory=OneSided)
+
+    @functools.cached_property
+    def carried(self) -> Carried:
+        """Scores against old rows that the Bridge carries over."""
+        return Carried(self.bridge)
 
     def save(self, folder: Path) -> None:
         """Writes all, each atomically.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
@@ -19,7 +18,7 @@ from crossfade.space import Space, checked_space
 from crossfade.store import Store
 
 from .bridged import rank_bridged
-from .documents import allowed_keys, documents_of
+from .documents import Filters, documents_of
 from .fade import Fade
 from .hits import Hits
 from .ranking import CANDIDATES, Keys, Ranking, View
@@ -48,8 +47,9 @@ class Searcher:
     def __init__(self, store: Store, encoders: Encoders) -> None:
         self._store = store
         self._encoders = encoders
+        self._filters = Filters()
         self._lock = lock()
-        self._fade: tuple[Path, Fade | None] | None = None
+        self._fade: tuple[tuple[int, int, str], Fade | None] | None = None
 
     def by_texts(
         self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None, on_read: OnRead | None = None
@@ -102,7 +102,7 @@ class Searcher:
     ) -> list[Hits]:
         for tries_left in reversed(range(MOST_RETRIES)):
             view = self._view()
-            allowed, current = allowed_keys(view, conditions)
+            allowed, current = self._filters.allowed(view, conditions)
             if not current and tries_left:
                 continue
             rankings = rank(view, allowed)
@@ -121,13 +121,17 @@ class Searcher:
         current = snapshot.state.migration
         fade = None
         if current and current.state == "filling" and current.bridge:
-            fade = self._load_fade(self._store.layout.bridges(current.source, current.target) / current.bridge)
+            fade = self._load_fade(current.source, current.target, current.bridge)
         return View(snapshot, self._store.database, self._encoders, fade)
 
-    def _load_fade(self, folder: Path) -> Fade | None:
+    def _load_fade(self, *named: *tuple[int, int, str]) -> Fade | None:
+        latest = self._fade
+        if latest is not None and latest[0] == named:  # without the lock, as most searches find it
+            return latest[1]
         with self._lock:
-            if self._fade is None or self._fade[0] != folder:
-                self._fade = (folder, Fade.find(folder))
+            if self._fade is None or self._fade[0] != named:
+                source, target, bridge = named
+                self._fade = named, Fade.find(self._store.layout.bridges(source, target) / bridge)
             return self._fade[1]
 
 

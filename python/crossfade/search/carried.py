@@ -1,0 +1,59 @@
+"""Carried: what new queries score against old rows that a Bridge carries over, without carrying them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfade import kernels
+from crossfade.bridge import Bridge
+from crossfade.index import VersionIndex
+
+from .units import Float32
+
+
+class Carried:
+    """Scores against carried rows; for any number of threads.
+
+    A row d is carried to m/|m|, with m = (d − c) W + o. For a query q
+
+        q·m = d·(W q) + q·o − c·(W q)
+
+    which is the score of d for another query. Only the length |m| takes a product with the whole matrix; it is
+    kept, since a key's row never changes.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        # By key; 0 where it is not known, so that room for more keys is memory nobody has touched.
+        self._lengths = np.zeros(0, np.float32)
+
+    def scores(self, old: VersionIndex, keys: NDArray[np.uint64], query: Float32) -> Float32:
+        """What `Bridge.apply` of the rows of `keys` (m,), each of which `old` must have, times `query` (d2,) gives.
+
+        Returns:
+            `(m,)` float32; the same whatever else was asked before.
+        """
+        folded = self._bridge.matrix @ query
+        products = old.scores(keys, folded) + np.float32(query @ self._bridge.offset - folded @ self._bridge.center)
+        scores: Float32 = products / self._lengths_of(old, keys)
+        return scores
+
+    def _lengths_of(self, old: VersionIndex, keys: NDArray[np.uint64]) -> Float32:
+        known = self._lengths
+        if len(keys) and int(keys.max()) >= len(known):
+            known = np.zeros(max(int(keys.max()) + 1, 2 * len(known)), np.float32)
+            known[: len(self._lengths)] = self._lengths
+            self._lengths = known  # what another thread writes meanwhile into the shorter one is found out again
+        lengths: Float32 = known[keys]
+        missing = lengths == 0.0
+        if missing.any():
+            known[keys[missing]] = lengths[missing] = self._measure(old.gather(keys[missing]))
+        return lengths
+
+    def _measure(self, rows: Float32) -> Float32:
+        bridge = self._bridge
+        carried = kernels.project(rows, bridge.matrix, bridge.center, bridge.offset, normalize=False)
+        lengths: Float32 = np.sqrt(np.einsum("md,md->m", carried, carried))
+        # A row that is carried to zero has no direction and scores 0.
+        return np.where(lengths > 0.0, lengths, np.float32(1.0))
