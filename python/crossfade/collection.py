@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy.typing as npt
 
 from crossfade import migration as migrations
-from crossfade._values import checked_folder, items_of, shown
+from crossfade._values import checked_folder, items_of, one_of, shown
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
 from crossfade.document import Document, check_id
@@ -20,6 +20,7 @@ from crossfade.encoders import Encoders, checked_encoder
 from crossfade.errors import CollectionClosed, CrossfadeError, InvalidInput
 from crossfade.migration import Migration
 from crossfade.search import Hits, Searcher
+from crossfade.search.merges import NAMES, Merge
 from crossfade.space import Space, checked_space
 from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
 from crossfade.store import Store
@@ -150,10 +151,12 @@ class Collection:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too, and comes first
-        self, query: str, k: int = ..., *, filter: Mapping[str, Any] | None = ...
+        self, query: str, k: int = ..., *, filter: Mapping[str, Any] | None = ..., merge: Merge = ...
     ) -> Hits: ...
     @overload
-    def search(self, query: Sequence[str], k: int = ..., *, filter: Mapping[str, Any] | None = ...) -> list[Hits]: ...
+    def search(
+        self, query: Sequence[str], k: int = ..., *, filter: Mapping[str, Any] | None = ..., merge: Merge = ...
+    ) -> list[Hits]: ...
     @overload
     def search(
         self,
@@ -163,6 +166,7 @@ class Collection:
         vector: npt.ArrayLike,
         space: Space | None = ...,
         filter: Mapping[str, Any] | None = ...,
+        merge: Merge = ...,
     ) -> Hits: ...
     def search(
         self,
@@ -172,6 +176,7 @@ class Collection:
         vector: npt.ArrayLike | None = None,
         space: Space | None = None,
         filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's word
+        merge: Merge = "fade",
     ) -> Hits | list[Hits]:
         """Finds the documents nearest to a query; the same call at every moment of a migration.
 
@@ -181,15 +186,20 @@ class Collection:
             vector: A query vector `(dim,)` instead of a text.
             space: The Space of `vector`; it may be left out only while one version serves.
             filter: Metadata field → value, or list of values of which one must match; all fields must.
+            merge: How two versions become one ranking, where two serve a text: "fade", or for comparison a classic
+                merge, "rrf", "minmax", "zscore" or "convex", of two lists in which every document stands once, by its
+                new vector if it has one. docs/fade.md says when each is wrong; their scores are on no model's scale.
 
         Returns:
             Hits, best first, every id at most once, none deleted; `score` is on the live version's scale.
 
         Raises:
-            InvalidInput: An empty text, a `k` out of range, a vector that is not finite or of the wrong dim.
+            InvalidInput: An empty text, a `k` out of range, an unknown `merge`, a vector that is not finite or of the
+                wrong dim.
             SpaceMismatch: The vector is of no Space that serves.
             EncoderMissing: The live version's encoder is not at hand.
         """
+        one_of(merge, "merge", NAMES)
         if (query is None) == (vector is None):
             raise InvalidInput("search takes either a text (or a list of texts) or vector=, not both and not neither")
         if vector is not None:
@@ -199,11 +209,11 @@ class Collection:
         if space is not None:
             raise InvalidInput("space= goes with vector=; a text is embedded by the collection's own encoder")
         if isinstance(query, str):
-            return self._searcher.by_texts([query], k, filter)[0]
+            return self._searcher.by_texts([query], k, filter, merge)[0]
         wanted = "search takes a text or a list of texts"
         if isinstance(query, (Mapping, Set)):
             raise InvalidInput(f"{wanted}, got {shown(query)}")
-        return self._searcher.by_texts(list(items_of(query, wanted)), k, filter)
+        return self._searcher.by_texts(list(items_of(query, wanted)), k, filter, merge)
 
     def migrate(self, encoder: Encoder) -> Migration:
         """Starts a migration to another encoder, or resumes the one on disk.

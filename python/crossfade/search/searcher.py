@@ -22,6 +22,7 @@ from .bridged import rank_bridged
 from .documents import allowed_keys, documents_of
 from .fade import Fade
 from .hits import Hits
+from .merges import FADE, Merge
 from .ranking import Ranking, View
 from .search import rank_texts, rank_vectors
 
@@ -39,7 +40,9 @@ class Searcher:
         self._lock = lock()
         self._fade: tuple[Path, Fade | None] | None = None
 
-    def by_texts(self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None) -> list[Hits]:
+    def by_texts(
+        self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None, merge: Merge = FADE
+    ) -> list[Hits]:
         """Hits for each text."""
         _check_k(k)
         for position, text in enumerate(texts):
@@ -47,7 +50,7 @@ class Searcher:
                 raise InvalidInput(f"query {position} must be a text to search for, got {shown(text)}")
         if not texts:
             return []
-        return self._answer(k, conditions, lambda view, allowed: rank_texts(view, texts, k, allowed))
+        return self._answer(k, conditions, lambda view, allowed: rank_texts(view, texts, k, allowed, merge))
 
     def by_vector(
         self, vector: npt.ArrayLike, space: Space | None, k: int, conditions: Mapping[str, Any] | None
