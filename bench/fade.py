@@ -32,7 +32,8 @@ import crossfade as cf
 from bench import machine
 from bench.fade_data import METRICS, Judged, Unusable, Values, model, say
 from bench.fade_state import DEPTH, HOT, METHODS, RANDOM, WITHOUT_OLD, Rankings, ask, collection, ranked
-from crossfade import evaluate
+from crossfade import evaluate, kernels
+from crossfade.encoder import usable_cores
 
 SHARES = (0.0, 0.02, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 READ_DEPTHS = (50, 100)
@@ -114,11 +115,12 @@ class Bench:
         return collection(folder, self.judged, self.old, self.new, order, seed, self.options.sample)
 
     def _exact(self, which: str) -> Rankings:
-        """What a model finds by comparing all float16 rows."""
+        """What a model finds by comparing all rows, as they are stored, so that what is equal ties."""
         encoder = {"old": self.old, "new": self.new}[which]
         documents = self.judged.documents
-        rows = encoder.encode([it.content for it in documents]).astype(np.float16).astype(np.float32)
-        scores = encoder.encode(list(self.judged.queries.values()), kind="query") @ rows.T
+        rows = encoder.encode([it.content for it in documents]).astype(np.float16)
+        queries = encoder.encode(list(self.judged.queries.values()), kind="query")
+        scores = kernels.rescore(rows, None, queries, threads=usable_cores())
         return ranked(scores, [it.id for it in documents], self.judged.queries)
 
     def _on_read(self, folder: Path, old: Values, new: Values) -> list[Point]:

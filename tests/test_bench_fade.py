@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench import fade
+from bench import fade, report_fade
 
 from support import bag_of_words, text_of
 
@@ -157,3 +157,14 @@ def test_orders_it_does_not_know(data: Path, capsys: pytest.CaptureFixture[str])
     """An order that neither it nor the collection knows is refused by name."""
     assert fade.main(words(data, "--order", "sideways")) == 1
     assert "sideways" in capsys.readouterr().err
+
+
+def test_the_page(report: dict[str, Any]) -> None:
+    """The page holds the figures, how they were made, and what the code says of its methods."""
+    written = "\n".join(report_fade.page([report]))
+    assert "--old old --new new --seeds 1 --vectors vectors/made-up0 --on-read --traffic zipf --json" in written
+    assert (
+        f"| {report['summary']['rrf']['area']:.2f} | {report['summary']['rrf']['lowest_minus_old']:+.4f} |" in written
+    )
+    assert "s(d) = " in written
+    assert "* **rrf**" in written
