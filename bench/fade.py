@@ -94,7 +94,7 @@ class Bench:
         points: dict[str, list[Point | None]] = {name: [] for name in self.methods}
         with self._collection(folder, seed) as state:
             old = judged.values(ask(state.asking, judged.queries))
-            if self.options.order == HOT:  # every query was asked once
+            if HOT in self.options.order:  # every query was asked once
                 state.docs.search(list(judged.queries.values()), k=DEPTH)
             state.start(self.options.order)
             for share in SHARES:

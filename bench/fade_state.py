@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from crossfade.search.fade import Fade
 
 Rankings = dict[str, list[str]]
 DEPTH = 10
-# These need no order from the product: priorities are drawn, or what was searched before comes first as it always does.
-RANDOM, HOT = "random", "hot"
+RANDOM, HOT = "random", "hot"  # a random order is one by priorities that are drawn for each seed
 LARGEST_PRIORITY = 1e9  # above any count of searches
+OLDEST = 2 * 365 * 86_400.0  # seconds: documents without a date get one since then, drawn as well
 
 
 class State:
@@ -62,10 +63,11 @@ class State:
 
     def start(self, order: str) -> None:
         """Starts the migration, in an order."""
-        if order in (RANDOM, HOT):
+        if "order" in inspect.signature(self.docs.migrate).parameters:
+            wanted = "priority" if order == RANDOM else order
+            self.migration = self.docs.migrate(self._new, order=wanted)  # type: ignore[call-arg]
+        elif order in (RANDOM, HOT):
             self.migration = self.docs.migrate(self._new)
-        elif "order" in inspect.signature(self.docs.migrate).parameters:
-            self.migration = self.docs.migrate(self._new, order=order)  # type: ignore[call-arg]
         else:
             raise Unusable(f"this version of crossfade has no order {order!r}, only {RANDOM} and {HOT}")
 
@@ -131,13 +133,16 @@ def collection(
     folder: Path, judged: Judged, old: cf.Encoder, new: cf.Encoder, order: str, seed: int, sample: int | None = None
 ) -> Iterator[State]:
     """A new collection of all documents in the old model's Space, its migration not started yet."""
-    documents = judged.documents
-    if order == RANDOM:
-        priorities = np.random.default_rng((1, seed)).random(len(documents)) * LARGEST_PRIORITY
-        documents = [
-            cf.Document(document.id, document.text, priority=float(priority))
-            for document, priority in zip(documents, priorities, strict=True)
-        ]
+    random, now = np.random.default_rng((1, seed)), time.time()
+    documents = [
+        cf.Document(
+            document.id,
+            document.text,
+            priority=float(random.random() * LARGEST_PRIORITY) if order == RANDOM else 0.0,
+            updated_at=now - float(random.random() * OLDEST),
+        )
+        for document in judged.documents
+    ]
     with cf.Collection.create(folder, old) as docs:
         docs.upsert(documents, vectors=old.encode([it.content for it in documents]), space=old.space)
         docs._store.seal()

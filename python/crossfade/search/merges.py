@@ -10,9 +10,9 @@ one's. That is the state that tools without a blend search in, and it breaks wha
 * **minmax**: a list's scores are stretched to 0 … 1. The best of each list meet at 1, so it interleaves like rrf near
   the top; below that the worst of either list decides, which is a matter of how many were asked for and of how many
   documents the version has.
-* **zscore**: a list's scores less their mean, by their deviation. Those are of the candidates, not of the documents: of
-  a version with few documents the list reaches far down, its mean is low, its deviation large, and its best look better
-  than they are.
+* **zscore**: a list's scores less their mean, by their deviation. Those are of the candidates, not of the documents:
+  a hundred candidates of a version with few documents reach far down, those of one with many do not, so that the
+  same value means something else on either side, and with every share.
 * **convex**: a · new + (1 − a) · old of scores that are divided by their range, from the least that a score can be
   to the best found (TMM; Bruch, Gai and Ingber, arXiv:2210.11934). Needs a weight, which only judged queries can
   tell, and another one for every share; with a = ½ the two lists' best are equal, as in minmax.

@@ -38,5 +38,5 @@ def rank_merged(
         best = MERGES[merge](*lists)
         keys = best.keys[:k]
         versions = np.where(embedded[keys.astype(np.int64)], target, state.live)
-        rankings.append(Ranking(keys, best.scores[:k].astype(np.float32), versions, merge))
+        rankings.append(Ranking(keys, best.scores[:k].astype(np.float32), versions, method=merge))
     return rankings
