@@ -146,7 +146,7 @@ def figures(reports: Sequence[Report]) -> Iterator[str]:
             area = cell(about["area"], AREAS.get(report["data"]), ".2f")
             full = cell(about["lift"][-1], FULL, ".2f")
         else:
-            lowest = f"{cell(about['lowest_minus_worse'], LOWEST, '+.4f')} below the worse"
+            lowest = f"{cell(about['lowest_minus_worse'], LOWEST, '+.4f')} from the worse of the two"
             area, full = "no upgrade", f"{report['methods']['fade'][-1]['ndcg10']:.4f}"
         read = {point["candidates"]: point for point in report.get("on_read", ())}
         cells = [
@@ -163,7 +163,7 @@ def figures(reports: Sequence[Report]) -> Iterator[str]:
         "On read: the first 50 (100) of every query's answer are re-embedded, beside the sample, and the same queries "
         "are asked again; the share is what that makes together. After the cutover the new model answers alone: at "
         f"least {same:.1%} of the queries get exactly the ten documents that comparing all vectors gives, in that "
-        "order (the others differ by what an approximate index misses).",
+        "order (the others: documents that tie, or that an approximate index misses).",
     )
 
 
