@@ -84,6 +84,7 @@ def test_create_add_search(folder: Path, source: Path) -> None:
     assert hits[0]["id"] == "a1"
     assert len(hits) == 2
     assert hits[0]["meta"] == {"lang": "en", "year": 2020}
+    assert answer("search", folder, "forgotten password", "-k", "2", "--merge", "rrf")["hits"] == hits
 
 
 def test_add_again_changes_nothing(kb: Path, source: Path) -> None:

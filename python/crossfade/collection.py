@@ -10,7 +10,7 @@ from typing import Any, Unpack, overload
 import numpy.typing as npt
 
 from crossfade import migration as migrations
-from crossfade._values import checked_folder, items_of
+from crossfade._values import checked_folder, items_of, one_of
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
 from crossfade.catalog.searched import Query
@@ -22,6 +22,7 @@ from crossfade.migration import BUDGET_SECONDS, Migration
 from crossfade.orders import Order, parse
 from crossfade.search import Hits, How, Searcher, check_question
 from crossfade.search.log import forget, logged, report_failing
+from crossfade.search.merges import NAMES, Merge
 from crossfade.space import Space
 from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, figures_of, vectors_of
 from crossfade.store import Store
@@ -177,6 +178,7 @@ class Collection:
         vector: npt.ArrayLike | None = None,
         space: Space | None = None,
         filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's word
+        merge: Merge = "fade",
         on_read: str = "background",
         budget: float = BUDGET_SECONDS,
     ) -> Hits | list[Hits]:
@@ -188,33 +190,31 @@ class Collection:
             vector: A query vector `(dim,)` instead of a text.
             space: The Space of `vector`; it may be left out only while one version serves.
             filter: Metadata field → value, or list of values of which one must match; all fields must.
-            on_read: What becomes, during a migration, of the documents the search looks at (about a hundred) that have
-                no new vector yet. "background": the migration's run re-embeds them next. "sync": so many of them as
-                `budget` allows are re-embedded before the search answers, the best ones first, and their vectors are
-                kept. "off": the search leaves no trace, in the log neither; for measurements.
+            on_read: What becomes, during a migration, of the documents the search looks at that have no new vector.
+                "background": the run re-embeds them next. "sync": so many of them as `budget` allows are re-embedded
+                before it answers, the best ones first. "off": the search leaves no trace, in the log neither.
             budget: Seconds that "sync" may take, but for the batch in hand; it never waits longer for other writers.
+            merge: "fade", or for comparison a classic merge, "rrf", "minmax", "zscore" or "convex" (docs/fade.md).
 
         Returns:
             Hits, best first, every id at most once, none deleted; `score` is on the live version's scale.
 
         Raises:
-            InvalidInput: An empty text, a `k` out of range, a vector that is not finite or of the wrong dim.
+            InvalidInput: An empty text, a `k` or `merge` out of range, a vector that is not finite or of the wrong dim.
             SpaceMismatch: The vector is of no Space that serves.
             EncoderMissing: The live version's encoder is not at hand.
             ReadOnlyCollection: `on_read="sync"`, and the collection was opened with read_only=True.
         """
+        one_of(merge, "merge", NAMES)
         texts = check_question(query, vector, space)
         after = migrations.on_read(self._store, self._encoders, on_read, budget, texts)
         if vector is not None:
             return self._searcher.by_vector(vector, space, k, filter, after)
-        found = self._searcher.by_texts(texts, k, filter, after)
+        found = self._searcher.by_texts(texts, k, filter, merge, after)
         return found[0] if isinstance(query, str) else found
 
     def report_failing(self, query: str) -> int:
-        """Says that the answers to a query are bad: what it looks at is re-embedded early.
-
-        Returns:
-            How many documents those are.
+        """Says that the answers to a query are bad: what it looks at is re-embedded early; gives how many documents.
 
         Raises:
             InvalidInput: The query is no text.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -79,6 +79,7 @@ def search(
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help="field=value; the same field twice means either.")
     ] = None,
+    merge: Annotated[str, typer.Option(help="During a migration: fade, rrf, minmax, zscore or convex.")] = "fade",
     as_json: Json = False,
 ) -> None:
     """Show the documents most like a text."""
@@ -87,7 +88,7 @@ def search(
         from crossfade.collection import Collection
 
         with Collection.open(folder, read_only=True) as docs:
-            hits = docs.search(text, k=k, filter=results.filter_of(filters or []))
+            hits = docs.search(text, k=k, filter=results.filter_of(filters or []), merge=cast(Any, merge))
         report.result(results.hits_payload(text, hits), *results.hit_lines(hits))
 
 

@@ -21,6 +21,7 @@ from .bridged import rank_bridged
 from .documents import Filters, documents_of
 from .fade import Fade
 from .hits import Hits
+from .merges import FADE, Merge
 from .ranking import CANDIDATES, Keys, Ranking, View
 from .search import rank_texts, rank_vectors
 
@@ -32,6 +33,7 @@ class How(TypedDict, total=False):
     """What may be said of every search."""
 
     filter: Mapping[str, Any] | None
+    merge: Merge
     on_read: str
     budget: float
 
@@ -52,7 +54,12 @@ class Searcher:
         self._fade: tuple[tuple[int, int, str], Fade | None] | None = None
 
     def by_texts(
-        self, texts: Sequence[str], k: int, conditions: Mapping[str, Any] | None, on_read: OnRead | None = None
+        self,
+        texts: Sequence[str],
+        k: int,
+        conditions: Mapping[str, Any] | None,
+        merge: Merge = FADE,
+        on_read: OnRead | None = None,
     ) -> list[Hits]:
         """Hits for each text."""
         _check_k(k)
@@ -61,7 +68,7 @@ class Searcher:
                 raise InvalidInput(f"query {position} must be a text to search for, got {shown(text)}")
         if not texts:
             return []
-        return self._answer(conditions, lambda view, allowed: rank_texts(view, texts, k, allowed), on_read)
+        return self._answer(conditions, lambda view, allowed: rank_texts(view, texts, k, allowed, merge), on_read)
 
     def considered(self, text: str) -> Keys:
         """The documents that a search for a text looks at, best first."""
