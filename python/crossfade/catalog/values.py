@@ -42,7 +42,7 @@ def one(connection: Connection, query: str, kind: type[Made]) -> Made:
 
 def json_object(text: str) -> dict[str, Any]:
     """What a column of JSON holds."""
-    value = json.loads(text)
+    value = json.loads(text) if isinstance(text, str) else None
     if not isinstance(value, dict):
         raise WrongValue(f"{text!r:.80} stands where a JSON object was written")
     return value
