@@ -29,8 +29,8 @@ _WIDEN = 4
 # Standard deviations by which a segment may have more of the best rows than its share; asked for so many, a graph finds
 # 95 % of those that are its share.
 _CHANCE = 4.0
-# Graphs are asked as thoroughly for a few rows as for so many: among texts that are nearly the same they lose 3 % of the
-# ten best else.
+# Graphs are asked as thoroughly for a few rows as for so many: among texts that are nearly the same they would lose 3 %
+# of the ten best.
 _LEAST = 100
 # These two bound the memory of a call, to 50 MB where a tail is as long as it gets.
 _ROWS_AT_ONCE = 16_384
