@@ -256,7 +256,8 @@ class VersionIndex:
         for start in range(0, len(keys), _ROWS_AT_ONCE):
             piece = slice(start, start + _ROWS_AT_ONCE)
             at = np.flatnonzero(admitted[piece])
-            standing, found = rows[part.start :][piece], keys[piece]
+            found = keys[piece]
+            standing = rows[part.start :][piece][: len(found)]
             if len(at) == len(found):  # rows that lie beside each other are read faster than rows by number
                 scores = rescore(standing, None, queries, threads=self._threads)
             else:
