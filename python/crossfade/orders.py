@@ -13,6 +13,7 @@ that orders can be mixed whatever they go by. Documents of equal grade are sprea
 
 from __future__ import annotations
 
+import abc
 import ast
 import contextlib
 import dataclasses
@@ -47,7 +48,7 @@ class Facts(Protocol):
     def uncertainty(self) -> Grades: ...
 
 
-class Order:
+class Order(abc.ABC):
     """An order; add, weigh and multiply them: `0.7 * Hot() + 0.3 * Random()`, `Hot() * Uncertain()`.
 
     A product favours what is high in both: often looked at and hard to estimate, say.
@@ -55,9 +56,9 @@ class Order:
 
     name: ClassVar[str] = ""
 
+    @abc.abstractmethod
     def grades(self, facts: Facts) -> Grades:
         """A grade for each document; higher is re-embedded earlier."""
-        raise NotImplementedError
 
     def __add__(self, other: Order) -> Order:
         return Sum((*_terms(self), *_terms(other))) if isinstance(other, Order) else NotImplemented

@@ -62,9 +62,8 @@ class SearchLog:
         if self._entries.qsize() < MOST_WAITING:
             self._entries.put((time.time(), texts, considered))
         if time.monotonic() >= self._due:
-            self._due = (
-                time.monotonic() + INTERVAL_SECONDS
-            )  # two searches may come here at once: the worst is two writes
+            # Two searches may come here at once: the worst is two writes.
+            self._due = time.monotonic() + INTERVAL_SECONDS
             self._thread = threading.Thread(target=self._write_quietly, name="crossfade-log", daemon=True)
             self._thread.start()
 
