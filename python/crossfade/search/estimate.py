@@ -70,7 +70,7 @@ class Estimate:
         head, best = nearest(known.old, known.depth), nearest(known.new, known.depth)
         scale = float(taken(known.old, head).mean() / taken(known.new, best).mean())
         terms = [taken(known.old, head), scale * taken(known.bridged, head)]
-        line, *about = _fitted(terms, scale * taken(known.new, head), old[head] - units[0].mean, known.random)
+        line, *about = _fitted(terms, scale * taken(known.new, head), old[head[:COMPARED]], units[0].mean, known.random)
         return cls(scale, *line, *about)
 
     @classmethod
@@ -87,7 +87,7 @@ class Estimate:
         known = StandIns.of(old, new, bridge, units, seed, more)
         head = nearest(known.bridged, known.depth)
         terms, true = [taken(known.bridged, head)], taken(known.new, head)
-        line, *about = _fitted(terms, true, old[head] - units[0].mean, known.random)
+        line, *about = _fitted(terms, true, old[head[:COMPARED]], units[0].mean, known.random)
         return cls(1.0, line[0], 0.0, line[1], *about)
 
 
@@ -132,9 +132,16 @@ class StandIns(NamedTuple):
 
 
 def _fitted(
-    terms: Sequence[Float64], true: Float64, rows: Float32, random: np.random.Generator
+    terms: Sequence[Float64], true: Float64, rows: Float32, mean: Float32, random: np.random.Generator
 ) -> tuple[list[float], float, float, float]:
-    """Least squares of `true` by `terms`, query after query, for rows `(q, m, d)` less their mean.
+    """Least squares of `true` by `terms`, query after query; and what the errors of the first queries' rows share.
+
+    Args:
+        terms: `(queries · m,)` each.
+        true: The same.
+        rows: `(q, m, d)`, old ones.
+        mean: `(d,)`, of all old rows.
+        random: Chooses which errors are to foretell which.
 
     Returns:
         The coefficients, that of 1 first; the variance of the error; the share it explains; and the share that
@@ -142,10 +149,10 @@ def _fitted(
     """
     design = np.stack([np.ones_like(true), *terms], axis=1)
     line: list[float] = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
-    errors = (true - design @ line).reshape(rows.shape[:2])
+    errors = (true - design @ line).reshape(-1, rows.shape[1])
     variance = float(np.mean(errors**2))
     explained = max(0.0, 1.0 - variance / float(true.var()))
-    shared = kriging.learn_shared(rows[:COMPARED], errors[:COMPARED], variance, random)
+    shared = kriging.learn_shared(rows, mean, errors[: len(rows)], variance, random)
     return line, variance, explained, shared
 
 
