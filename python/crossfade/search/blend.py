@@ -32,7 +32,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crossfade.bridge import Bridge, files
-from crossfade.bridge.fitting import Moments
 from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.search import kriging
 from crossfade.search.estimate import Estimate
@@ -96,9 +95,8 @@ class Blend:
         *,
         full_weight: float = FULL_WEIGHT,
         seed: int = 0,
-        more: Moments | None = None,
     ) -> Blend:
-        """Learn the units and the estimate from a uniform sample of documents that have both vectors.
+        """Learn the units and the estimate from documents that have both vectors.
 
         Args:
             old_rows: `(n, d1)` floats. Under 64 rows the Blend's weight is 0.
@@ -106,7 +104,6 @@ class Blend:
             bridge: Fitted on such pairs; its method is fitted again without the pair it estimates.
             full_weight: Weight at full coverage, 0 to 1. Learn it from judged queries where there are any.
             seed: Of the stand-in queries and the folds.
-            more: Of further pairs, of any documents, that the Bridge was fitted to as well.
 
         Raises:
             InvalidInput: Wrong shapes, NaN, rows that don't vary, or a weight out of range.
@@ -121,7 +118,7 @@ class Blend:
         enough = len(old) >= MIN_DOCUMENTS
         return cls(
             *units,
-            estimate=Estimate.learn(old, new, bridge, units, seed, more) if enough else Estimate.none(),
+            estimate=Estimate.learn(old, new, bridge, units, seed) if enough else Estimate.none(),
             full_weight=full_weight if enough else 0.0,
             documents=len(old),
             bounded=bool(np.allclose(np.linalg.norm(old, axis=1), 1.0, atol=0.01)),

@@ -58,15 +58,12 @@ class Estimate:
         bridge: Bridge,
         units: tuple[StandardUnits, StandardUnits],
         seed: int,
-        more: fitting.Moments | None = None,
     ) -> Estimate:
-        """Fit by least squares on paired rows `(n, d1)` and `(n, d2)` of a uniform sample of documents.
-
-        `more` are the moments of further pairs, of any documents, that the Bridge was fitted to as well.
+        """Fit by least squares on paired rows `(n, d1)` and `(n, d2)` of documents.
 
         β makes the mean of what the new model likes best equal to that of what the old model likes best.
         """
-        known = StandIns.of(old, new, bridge, units, seed, more)
+        known = StandIns.of(old, new, bridge, units, seed)
         head, best = nearest(known.old, known.depth), nearest(known.new, known.depth)
         scale = float(taken(known.old, head).mean() / taken(known.new, best).mean())
         terms = [taken(known.old, head), scale * taken(known.bridged, head)]
@@ -81,10 +78,9 @@ class Estimate:
         bridge: Bridge,
         units: tuple[StandardUnits, StandardUnits],
         seed: int,
-        more: fitting.Moments | None = None,
     ) -> Estimate:
         """The same from the bridged score alone, in the new model's units: c1 is 0 and β is 1."""
-        known = StandIns.of(old, new, bridge, units, seed, more)
+        known = StandIns.of(old, new, bridge, units, seed)
         head = nearest(known.bridged, known.depth)
         terms, true = [taken(known.bridged, head)], taken(known.new, head)
         line, *about = _fitted(terms, true, old[head[:COMPARED]], units[0].mean, known.random)
@@ -116,12 +112,11 @@ class StandIns(NamedTuple):
         bridge: Bridge,
         units: tuple[StandardUnits, StandardUnits],
         seed: int,
-        more: fitting.Moments | None,
     ) -> StandIns:
         """Of paired rows; arguments as of `Estimate.learn`."""
         random = np.random.default_rng(seed)
         kind = bridge.quality.method, bridge.quality.regularisation
-        carried = fitting.carry_unseen(old, new, kind, random.permutation(len(old)) % FOLDS, more)
+        carried = fitting.carry_unseen(old, new, kind, random.permutation(len(old)) % FOLDS)
         some = random.permutation(len(old))[:STAND_INS]
         scores = (
             standard_scores(units[0], old, some, old),

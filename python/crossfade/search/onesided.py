@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfade.bridge import Bridge, files
-from crossfade.bridge.fitting import Moments
 
 from .blend import Blend
 from .estimate import STAND_INS, Estimate, depth_of
@@ -56,14 +55,13 @@ class OneSided:
         bridge: Bridge,
         units: tuple[StandardUnits, StandardUnits],
         seed: int,
-        more: Moments | None = None,
     ) -> OneSided:
         """Fit to paired rows `(n, d1)` and `(n, d2)` of a uniform sample; arguments as of `Estimate.learn`.
 
         The line takes what documents score against all others in the mean, and what against those nearest to them,
         from the new model's scale to the old one's.
         """
-        estimate = Estimate.learn_bridged(old, new, bridge, units, seed, more)
+        estimate = Estimate.learn_bridged(old, new, bridge, units, seed)
         some = np.random.default_rng(seed).permutation(len(old))[:STAND_INS]
         (old_mean, old_best), (new_mean, new_best) = _levels(old, some), _levels(new, some)
         slope = (old_best - old_mean) / (new_best - new_mean)
