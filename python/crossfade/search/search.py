@@ -31,7 +31,7 @@ def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None, m
     if old_queries is None:  # the old encoder can't be called any more: the Bridge stands in for it
         queries = encoders.get(target).encode(texts, kind="query")
         return rank_bridged(view, target.id, queries, k, allowed)
-    new_encoder = encoders.get(target) if state.live == target.id else encoders.find(target)
+    new_encoder = encoders.get(target) if state.live == target.id else encoders.find(target, again=False)
     if new_encoder is None:  # another process fills, and this one goes on as it did
         return rank_vectors(view, source.id, old_queries, k, allowed)
 
@@ -55,7 +55,7 @@ def _pair(view: View, merge: Merge) -> tuple[Version, Version] | None:
 def _old_queries(view: View, source: Version, texts: Sequence[str]) -> Rows | None:
     """The old model's; None where it can't be called and there is something to do without it."""
     live = view.snapshot.state.live == source.id
-    encoder = view.encoders.find(source) if view.fade or not live else view.encoders.get(source)
+    encoder = view.encoders.find(source, again=False) if view.fade or not live else view.encoders.get(source)
     try:
         return encoder.encode(texts, kind="query") if encoder else None
     except ModelError as error:
