@@ -175,12 +175,12 @@ def test_migrate_cut_over_roll_back_prune(kb: Path) -> None:
 
 def test_cut_over_to_both(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
     """--serve blend keeps both versions answering, which cutover, status and prune say; --serve new ends it."""
-    with filled(folder, old, 220) as docs:
+    with filled(folder, old, 80) as docs:
         docs.migrate(new).run()
     both = "versions 1 and 2 answer together"
     assert f"{folder}: {both}" in crossfade("cutover", folder, "--serve", "blend").stdout
     assert answer("status", folder)["migration"]["serve"] == "blend"
-    assert f"220 documents, {both}" in crossfade("status", folder).stdout
+    assert f"80 documents, {both}" in crossfade("status", folder).stdout
     assert f"nothing to drop: {both} until crossfade cutover {folder} --serve new;" in crossfade("prune", folder).stdout
     assert "now answers with version 2" in crossfade("cutover", folder, "--serve", "new").stdout
     assert "nothing to drop; --force ignores retention" in crossfade("prune", folder).stdout

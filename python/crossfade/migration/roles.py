@@ -14,6 +14,7 @@ from crossfade.orders import Order
 from crossfade.store import Store
 
 from .fill import OVER, catch_up
+from .learning import LEAST_PAIRS
 
 RETENTION_SECONDS = 14 * 24 * 3600.0
 SHOWN_IDS, MOST_IDS = 5, 100  # in a message, and with an error
@@ -94,8 +95,8 @@ def cut_over(store: Store, migration: int, force: str | None, serve: str = versi
             return
         if serve == versions.BLEND and current.bridge is None:
             raise NotReady(
-                "two versions are blended by what fit() learns, and nothing is learned yet; fit() first (it takes 200 "
-                'documents), or let the new version answer alone: cutover(serve="new")'
+                "two versions are blended by what fit() learns, and nothing is learned yet; fit() first, which takes "
+                f'{LEAST_PAIRS} documents, or let the new version answer alone: cutover(serve="new")'
             )
         target = state.versions[current.target]
         if target.pending and not reason and not (switched and serve == versions.BLEND):
