@@ -161,7 +161,9 @@ class Blend:
         Returns:
             0 to 1; exactly 0 where none has one.
         """
-        coverage = self.coverage_of(covered)
+        return self._weight_at(self.coverage_of(covered))
+
+    def _weight_at(self, coverage: float) -> float:
         return self.full_weight * coverage ** ((1.0 - self.estimate.explained) / 2.0) if coverage > 0.0 else 0.0
 
     def score(
@@ -206,18 +208,18 @@ class Blend:
                 f"a candidate needs three scores and a row, got shapes {old_scores.shape}, {new_scores.shape}, "
                 f"{bridged_scores.shape} and {old_rows.shape} with head {head}"
             )
-        coverage, weight = self.coverage_of(known[:head]), self.weight_for(known[:head])
+        coverage = self.coverage_of(known[:head])
+        weight = self._weight_at(coverage)
         if weight == 0.0 and not cut_over:
             return Blended(old_scores.astype(np.float32), coverage, 0.0)
-        z_old = self.old.z(old_query, old_scores)
-        true = self.estimate.scale * self.new.z(new_query, new_scores)
-        bridged = self.estimate.scale * self.new.z(new_query, bridged_scores)
+        mean, deviation = self.old.mu(old_query), self.old.sigma(old_query)
+        z_old = (old_scores.astype(np.float64) - mean) / deviation
+        true, bridged = self.estimate.scale * self.new.z(new_query, np.stack([new_scores, bridged_scores]))
         evidence = self._evidence(z_old, true, bridged, old_rows, head)
         blended = np.where(np.isnan(z_old), evidence, (1.0 - weight) * z_old + weight * evidence)
         if cut_over:
-            scores = self.new.mu(new_query) + self.new.sigma(new_query) / self.estimate.scale * blended
-        else:
-            scores = self.old.mu(old_query) + self.old.sigma(old_query) * blended
+            mean, deviation = self.new.mu(new_query), self.new.sigma(new_query) / self.estimate.scale
+        scores = mean + deviation * blended
         if not np.isfinite(scores).all():
             raise InvalidInput("every candidate needs a new score, or an old and a bridged one, but got NaN")
         if self.new_bounded if cut_over else self.bounded:
