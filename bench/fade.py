@@ -12,8 +12,10 @@ With `--vectors`, a folder of `<model>.docs.npy` and `<model>.queries.npy` in th
 encoded; all else is the same. lift = (result − old) / (new − old), area is that of the lift over the share, by
 trapezoids, and "ci" the 95 % interval of result − old for nDCG@10, a bootstrap over the queries.
 
-Also measured: after the cutover; `--on-read`, the candidates of every query re-embedded and the same queries asked
-again; `--traffic zipf`, queries drawn with Zipf's law, the order learned on the first half and measured on the second.
+At 100 % "fade" is measured after `cutover(serve="blend")`, beside what it found before. Also measured: after
+`cutover(serve="new")`, beside what comparing all vectors finds; `--on-read`, the candidates of every query re-embedded
+and the same queries asked again; `--traffic zipf`, queries drawn with Zipf's law, the order learned on the first half
+and measured on the second.
 """
 
 from __future__ import annotations
@@ -70,6 +72,7 @@ class Bench:
             "new": _means(new),
             "exact": {name: _means(self.judged.values(self._exact(name))) for name in ("old", "new")},
             "same_top10_as_exact_after_cutover": float(np.mean([run["identical"] for run in runs])),
+            "same_top10_blended_after_cutover": float(np.mean([run["kept"] for run in runs])),
             "methods": {},
             "summary": {},
         }
@@ -104,11 +107,16 @@ class Bench:
                     point = {"share": share, "embedded": state.embedded, "values": found and judged.values(found)}
                     points[name].append(point if found else None)
                 say(f"seed {seed}, {share:4.0%} re-embedded, {time.perf_counter() - began:.0f} s")
-            state.cutover()
+            before = blended = ask(state.asking, judged.queries)
+            if state.fade():
+                state.cutover("blend")
+                blended = ask(state.asking, judged.queries)
+            if "fade" in points:
+                points["fade"][-1] = {"share": 1.0, "embedded": state.embedded, "values": judged.values(blended)}
+            state.cutover("new")
             after = ask(state.asking, judged.queries)
-        exact = self._exact("new")
-        identical = float(np.mean([exact[query] == ids for query, ids in after.items()]))
-        return {"old": old, "new": judged.values(after), "points": points, "identical": identical}
+        same = {"identical": _same(self._exact("new"), after), "kept": _same(before, blended)}
+        return {"old": old, "new": judged.values(after), "points": points, **same}
 
     def _collection(self, folder: Path, seed: int, order: str | None = None) -> Any:
         order = order or self.options.order
@@ -168,6 +176,11 @@ class Bench:
             for share, value, lift in zip(TRAFFIC_SHARES, reached, lifts, strict=True)
         ]
         return {"law": "zipf", "order": order, "old": before, "new": after, "points": points}
+
+
+def _same(some: Rankings, others: Rankings) -> float:
+    """The share of the queries that find the same documents in the same order."""
+    return float(np.mean([some[query] == ids for query, ids in others.items()]))
 
 
 def _means(values: Values) -> dict[str, float]:

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -91,9 +92,10 @@ class State:
             rows = self._new.encode([document.content for document in stored])
             self.docs.upsert(stored, vectors=rows, space=self._new.space)
 
-    def cutover(self) -> None:
+    def cutover(self, serve: Literal["new", "blend"]) -> None:
+        """Makes the new version the live one, alone or blended with the old one."""
         assert self.migration
-        self.migration.cutover()
+        self.migration.cutover(serve=serve)
 
     def fade(self) -> Fade | None:
         """What searches blend with at this moment."""

@@ -130,7 +130,7 @@ def figures(reports: Sequence[Report]) -> Iterator[str]:
         "old → new",
         "lowest − old",
         "area",
-        "lift at 100 %",
+        'lift at 100 %, `serve="blend"`',
         "on read, 50",
         "on read, 100",
         "old encoder gone: lowest − old",
@@ -161,7 +161,8 @@ def figures(reports: Sequence[Report]) -> Iterator[str]:
     yield from (
         "",
         "On read: the first 50 (100) of every query's answer are re-embedded, beside the sample, and the same queries "
-        "are asked again; the share is what that makes together. After the cutover the new model answers alone: at "
+        "are asked again; the share is what that makes together. At 100 % both versions go on answering after the "
+        'cutover, `cutover(serve="blend")`. Unless that is said the new model answers alone, with one encoder: at '
         f"least {same:.1%} of the queries get exactly the ten documents that comparing all vectors gives, in that "
         "order (the others: documents that tie, or that an approximate index misses).",
     )
@@ -236,7 +237,8 @@ def losing(reports: Sequence[Report]) -> Iterator[str]:
         "model answers alone. In a small collection that is a large share of the way.",
         "* Into a model that is worse, the answers follow it down as far as it has weight. Vectors alone can't tell; "
         "judged queries can.",
-        "* Every query is embedded twice while both versions serve, and both indices are asked.",
+        "* Every query is embedded twice while both versions serve, and both indices are asked; after "
+        '`cutover(serve="blend")` for as long as that lasts.',
         "* With another order than a random one, queries that nobody asked before gain last.",
     )
 

@@ -113,13 +113,18 @@ def after(operations: int) -> dict[str, str]:
 
 
 def turn(folder: str, first: str) -> None:
-    """Cuts over and rolls back without end, with a document written after each; says which turns have returned."""
+    """Cuts over to the blend, to the new version, and rolls back, without end, with a document written after each.
+
+    It says which turns have returned.
+    """
     with cf.Collection.open(folder, wrapped(*OLD), wrapped(*NEW)) as docs:
         fade = docs.migrate(wrapped(*NEW))
         say("ready")
         for number in itertools.count(int(first)):
             if docs.space == wrapped(*OLD).space:
-                fade.cutover()
+                fade.cutover(serve="blend")
+            elif fade.status().serve == "blend":
+                fade.cutover(serve="new")
             else:
                 docs.rollback()
             docs.upsert(cf.Document(f"turn{number}", f"written in turn {number}"))
@@ -153,8 +158,8 @@ def serve(folder: str) -> None:
         for query in sys.stdin:
             hits = docs.search(query.strip(), k=3)
             live = docs._store.snapshot().live
-            answer = {"ids": hits.ids, "versions": sorted({hit.version for hit in hits}), "documents": len(docs)}
-            say(json.dumps(answer | {"segments": len(live._segments)}))
+            answer = {"ids": hits.ids, "versions": sorted({hit.version for hit in hits}), "method": hits.method}
+            say(json.dumps(answer | {"documents": len(docs), "segments": len(live._segments)}))
 
 
 def fork(folder: str, count: str) -> None:

@@ -74,6 +74,8 @@ def test_both_ends_are_the_models(report: dict[str, Any]) -> None:
     assert report["old"] == report["exact"]["old"]
     assert report["new"] == report["exact"]["new"]
     assert report["same_top10_as_exact_after_cutover"] == 1.0
+    assert report["same_top10_blended_after_cutover"] == 1.0
+    assert at(report, "fade", 1.0)["ndcg10"] != report["new"]["ndcg10"]
     for name in MERGES[1:]:
         assert at(report, name, 1.0)["ndcg10"] == report["new"]["ndcg10"]
     assert at(report, "bridged", 1.0)["ndcg10"] == report["new"]["ndcg10"]

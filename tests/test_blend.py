@@ -71,7 +71,9 @@ def best(scores: Rows, count: int) -> NDArray[np.int64]:
     return np.argsort(-scores, kind="stable")[:count]
 
 
-def blend_query(w: World, query: int, covered: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int, Blended]:
+def blend_query(
+    w: World, query: int, covered: NDArray[np.bool_], *, cut_over: bool = False
+) -> tuple[NDArray[np.int64], int, Blended]:
     """What a search does for one query: candidates of both, their exact scores, the blend."""
     old, new = w.old @ w.old_queries[query], w.new @ w.new_queries[query]
     head = best(old, HEAD)
@@ -86,6 +88,7 @@ def blend_query(w: World, query: int, covered: NDArray[np.bool_]) -> tuple[NDArr
         w.bridge.apply(w.old[candidates]) @ w.new_queries[query],
         w.old[candidates],
         head=HEAD,
+        cut_over=cut_over,
     )
     return candidates, len(head), blended
 
@@ -156,6 +159,35 @@ def test_scores_stay_on_the_old_scale() -> None:
             old = np.sort(w.old @ w.old_queries[query])[-10:].mean()
             moved.append(float(np.sort(blended.scores)[-10:].mean() - old))
         assert abs(np.mean(moved)) < 0.1
+
+
+@pytest.mark.parametrize("part", [0.3, 1.0])
+def test_after_the_cutover_the_scale_is_the_new_one(part: float) -> None:
+    """The order is that of before; where the new evidence has all the weight, true scores are the new cosines."""
+    w = world()
+    new_alone = dataclasses.replace(w, blend=w.blend.with_weight(1.0))
+    covered, all_covered = (share(np.random.default_rng(3).permutation(DOCUMENTS), it) for it in (part, 1.0))
+    for query in range(0, QUERIES, 10):
+        _, _, before = blend_query(w, query, covered)
+        _, _, after = blend_query(w, query, covered, cut_over=True)
+        assert list(best(after.scores, 20)) == list(best(before.scores, 20))
+        candidates, _, alone = blend_query(new_alone, query, all_covered, cut_over=True)
+        assert alone.scores == pytest.approx(w.new[candidates] @ w.new_queries[query], abs=1e-5)
+
+
+def test_without_an_old_score_the_new_one_decides() -> None:
+    """A candidate without an old row stands where its new score alone puts it, whatever the others' unknown scores."""
+    w = world()
+    query = w.old_queries[0], w.new_queries[0]
+    old, new = w.old[:20] @ query[0], w.new[:20] @ query[1]
+    old[3], new[7] = np.nan, np.nan
+    blended = w.blend.score(*query, old, new, np.where(np.isnan(new), 0.5, new), w.old[:20], head=20, cut_over=True)
+    assert np.isfinite(blended.scores).all()
+    toll = new[3] - blended.scores[3]  # what those with a new score pay for the bonus of the one without
+    assert 0.0 < toll < 0.05
+    new[7] = 0.5
+    whole = w.blend.score(*query, old, new, new, w.old[:20], head=20, cut_over=True)
+    assert whole.scores[3] == pytest.approx(new[3], abs=1e-6)
 
 
 def test_a_score_above_one_is_scaled_back_without_ties() -> None:

@@ -173,6 +173,23 @@ def test_migrate_cut_over_roll_back_prune(kb: Path) -> None:
     assert answer("search", kb, "forgotten password")["hits"][0]["id"] == "a1"
 
 
+def test_cut_over_to_both(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """--serve blend keeps both versions answering, which cutover, status and prune say; --serve new ends it."""
+    with filled(folder, old, 80) as docs:
+        docs.migrate(new).run()
+    both = "versions 1 and 2 answer together"
+    assert f"{folder}: {both}" in crossfade("cutover", folder, "--serve", "blend").stdout
+    assert answer("status", folder)["migration"]["serve"] == "blend"
+    assert f"80 documents, {both}" in crossfade("status", folder).stdout
+    assert f"nothing to drop: {both} until crossfade cutover {folder} --serve new;" in crossfade("prune", folder).stdout
+    assert "now answers with version 2" in crossfade("cutover", folder, "--serve", "new").stdout
+    assert "nothing to drop; --force ignores retention" in crossfade("prune", folder).stdout
+    refused = crossfade("cutover", folder, "--serve", "both")
+    assert (refused.exit_code, "serve must be one of new, blend" in refused.stderr) == (1, True)
+    assert answer("cutover", folder, "--serve", "blend")["serve"] == "blend"
+    assert answer("prune", folder, "--force")["dropped"] == [1]
+
+
 def test_migrate_in_an_order(kb: Path) -> None:
     """--order takes a name or a mix, which later runs and the status tell; what is none is refused before it begins."""
     refused = crossfade("migrate", kb, "--to", "minilm-l6", "--order", "hottest")

@@ -29,6 +29,7 @@ from support import (
 )
 
 COUNT = 3_000
+TURNED = 80  # documents: enough for a Bridge
 KILLS = 3
 SEEDS = (1, 2)
 
@@ -108,9 +109,10 @@ def test_killed_writers_lose_nothing_acknowledged(
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_while_cutting_over_and_back(folder: Path, old: cf.Encoder, new: cf.Encoder, seed: int) -> None:
-    """One version is live at every moment, both stay complete, and the switch can be made again at once."""
+    """One version is live at every moment, both stay complete, the switch can be made again at once, and what serves
+    is kept for as long as it does."""
     chance = random.Random(seed)
-    with filled(folder, old, 50) as docs:
+    with filled(folder, old, TURNED) as docs:
         docs.migrate(new).run()
     done = 0
     for _ in range(KILLS):
@@ -121,11 +123,15 @@ def test_killed_while_cutting_over_and_back(folder: Path, old: cf.Encoder, new: 
             roles = {version["number"]: version["state"] for version in docs.status().versions}
             assert roles in ({1: "live", 2: "retained"}, {1: "retained", 2: "live"}, {1: "live", 2: "filling"})
             assert docs.migration is not None
-            assert (docs.migration.status().state == "cut over") == (roles[2] == "live")
+            status = docs.migration.status()
+            assert (status.state == "cut over") == (roles[2] == "live")
+            both = roles[1] == "retained" and docs.status().versions[0]["retained_until"] is None
+            assert (status.serve == "blend") == both
+            assert (docs.search(text_of(7)).method == "fade") == (both or roles[2] == "filling")
             assert all(f"turn{number}" in docs for number in range(done))
             is_first(docs, 7, 31)
-            done = len(docs) - 50
-        assert require_true_vectors(folder, 1, old) == require_true_vectors(folder, 2, new) == 50 + done
+            done = len(docs) - TURNED
+        assert require_true_vectors(folder, 1, old) == require_true_vectors(folder, 2, new) == TURNED + done
 
 
 def test_junk_of_a_killed_builder_is_cleared_away(

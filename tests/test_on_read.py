@@ -90,14 +90,14 @@ def test_a_query_vector_re_embeds_too(docs: cf.Collection, folder: Path, old: cf
     assert set(hits.ids) <= having(folder, 2)
 
 
-@pytest.mark.parametrize("state", ["none", "not fitted", "cut over"])
+@pytest.mark.parametrize("state", ["none", "not fitted", "new", "blend"])
 def test_there_is_nothing_to_do_outside_of_a_fade(docs: cf.Collection, new: cf.Encoder, state: str) -> None:
     """Without a migration, before its fit and after the cutover a search with a budget is one like any other."""
     if state != "none":
         docs.migrate(new)
-    if state == "cut over":
+    if state in ("new", "blend"):
         docs.migration.run()  # type: ignore[union-attr]
-        docs.migration.cutover()  # type: ignore[union-attr]
+        docs.migration.cutover(serve=state)  # type: ignore[union-attr,arg-type]
     assert docs.search(text_of(5), k=1, on_read="sync", budget=LONG).ids == ["d5"]
     if state == "not fitted":
         assert docs.migration.status().done == 0  # type: ignore[union-attr]

@@ -69,8 +69,9 @@ def test_a_forced_cutover_records_its_reason(docs: cf.Collection, folder: Path, 
     fade = docs.migrate(new)
     fade.run(until=0.75)
     fade.cutover(force="the old model is switched off tonight")
-    assert ("cut over", {"from": 1, "to": 2, "missing": 100, "forced": "the old model is switched off tonight"}) in (
-        history(folder)
+    assert history(folder)[-1] == (
+        "cut over",
+        {"from": 1, "to": 2, "serve": "new", "missing": 100, "forced": "the old model is switched off tonight"},
     )
     assert len(docs.search("anything", k=1_000)) == 300
     assert len(docs) == COUNT

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -54,6 +55,7 @@ class CollectionMachine(RuleBasedStateMachine):
         self.live = 0
         self.target: int | None = None  # of the migration under way or cut over
         self.state = "none"
+        self.together = False  # whether the versions go on answering together after a cutover
 
     @initialize()
     def begin(self) -> None:
@@ -150,7 +152,7 @@ class CollectionMachine(RuleBasedStateMachine):
         try:
             self.docs.migrate(ENCODERS[number])
         except MigrationConflict:
-            under_way = self.state == "filling" and number != self.target
+            under_way = self.together or (self.state == "filling" and number != self.target)
             assert under_way or ENCODERS[number].space.fingerprint in self.fingerprints()
             return
         if number != self.target:  # else it is the one that is there
@@ -168,17 +170,17 @@ class CollectionMachine(RuleBasedStateMachine):
         assert status.done >= round(until * status.documents)
 
     @precondition(lambda self: self.state != "none")
-    @rule(forced=st.booleans())
-    def cut_over(self, forced: bool) -> None:
-        missing = self.fade.status().documents - self.fade.status().done
+    @rule(forced=st.booleans(), serve=st.sampled_from(["new", "blend"]))
+    def cut_over(self, forced: bool, serve: Literal["new", "blend"]) -> None:
+        before = self.fade.status()
         try:
-            self.fade.cutover(force="a test" if forced else None)
+            self.fade.cutover(force="a test" if forced else None, serve=serve)
         except NotReady:
-            assert missing > 0
-            assert not forced
+            lacks = before.done < before.documents and not forced
+            assert lacks or (serve == "blend" and not before.fitted)
             return
         assert self.target is not None
-        self.live, self.state = self.target, "cut over"
+        self.live, self.state, self.together = self.target, "cut over", serve == "blend"
 
     @rule()
     def roll_back(self) -> None:
@@ -188,7 +190,7 @@ class CollectionMachine(RuleBasedStateMachine):
             assert self.state != "cut over"
             return
         assert self.state == "cut over"
-        self.live, self.state = self.number_of_live(), "rolled back"
+        self.live, self.state, self.together = self.number_of_live(), "rolled back", False
 
     @precondition(lambda self: self.state in ("filling", "rolled back"))
     @rule()
@@ -197,7 +199,7 @@ class CollectionMachine(RuleBasedStateMachine):
             self.fade.abandon()
         except NotReady:
             assert self.state == "rolled back"
-            assert self.missing()
+            assert self.lacking()
             return
         self.forget_migration()
 
@@ -206,7 +208,7 @@ class CollectionMachine(RuleBasedStateMachine):
         try:
             dropped = self.docs.prune(force=True)
         except NotReady:
-            assert self.missing()
+            assert self.lacking()
             return
         if dropped and self.state != "filling":
             self.forget_migration()
@@ -215,6 +217,7 @@ class CollectionMachine(RuleBasedStateMachine):
         """What is left may be an earlier migration whose source is still retained."""
         current = self.docs.migration
         self.state = current.status().state if current else "none"
+        self.together = False
         self.target = self.index_of(current.space) if current else None
 
     # What happens to processes
@@ -291,7 +294,7 @@ class CollectionMachine(RuleBasedStateMachine):
         names = [name for name in list(self.model)[:: max(1, len(self.model) // 8)] if name not in missing]
         found = self.docs.search([self.model[name] for name in names], k=15) if names else []
         # A score that is estimated may be lower than a true one: then a text's own document is among the best.
-        best = 5 if self.state == "filling" else 1
+        best = 5 if self.state == "filling" or self.together else 1
         for name, hits in zip(names, found, strict=True):
             assert name in hits.ids[:best]
             assert len(set(hits.ids)) == len(hits) == min(15, len(self.model) - len(missing))
@@ -306,7 +309,17 @@ class CollectionMachine(RuleBasedStateMachine):
             assert 0 <= version["missing"] <= len(self.model)
             assert version["failed"] == 0
 
+    @invariant()
+    def keeps_what_serves(self) -> None:
+        if hasattr(self, "docs") and self.together:
+            assert self.docs.prune() == []
+            assert self.fade.status().serve == "blend"
+
     def missing(self) -> set[str]:
+        """Documents that no version that serves has a vector for."""
+        return set() if self.together else self.lacking()
+
+    def lacking(self) -> set[str]:
         """Documents the live version has no vector for: after a cutover that was forced."""
         with self.docs._store.reading() as connection:
             rows = connection.execute(

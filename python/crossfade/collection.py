@@ -240,7 +240,7 @@ class Collection:
                 most, then what was updated in the last half year, then what failing queries find or has priority.
 
         Raises:
-            MigrationConflict: The collection is in that Space already, or another migration is under way.
+            MigrationConflict: The collection is in that Space already, or not done with another migration.
             InvalidInput: There is no such order.
         """
         wanted = None if order is None else parse(order)
@@ -272,7 +272,7 @@ class Collection:
         migrations.rollback(self._store, self._encoders, force=force)
 
     def prune(self, *, force: bool = False) -> list[int]:
-        """Drops the versions that retention (14 days) no longer protects; all retained ones with `force`.
+        """Drops the versions that retention, 14 days since they last served, no longer protects; all with `force`.
 
         Returns:
             The numbers of the versions that were dropped.

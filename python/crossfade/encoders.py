@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from crossfade._values import shown
 from crossfade.catalog import versions
 from crossfade.encoder import Encoder
 from crossfade.errors import EncoderMissing, EngineUnavailable, InvalidInput, ModelError, SpaceMismatch
+
+ABSENT_SECONDS = 60.0
 
 _log = logging.getLogger("crossfade")
 
@@ -30,6 +33,7 @@ class Encoders:
 
     def __init__(self, *encoders: Encoder) -> None:
         self._by_space = {encoder.space.fingerprint: encoder for encoder in map(checked_encoder, encoders)}
+        self._absent: dict[str, float] = {}  # by fingerprint, when it was looked for in vain
         self._lock = lock()
 
     def add(self, encoder: Encoder) -> None:
@@ -52,11 +56,20 @@ class Encoders:
                 self._by_space[fingerprint] = _load(version)
             return self._by_space[fingerprint]
 
-    def find(self, version: versions.Version) -> Encoder | None:
-        """The encoder of a version, or None where it can't be had."""
+    def find(self, version: versions.Version, *, again: bool = True) -> Encoder | None:
+        """The encoder of a version, or None where it can't be had.
+
+        Looking may take a download that fails: unless `again`, what was not to be had within the last minute is not
+        looked for.
+        """
+        fingerprint = version.space.fingerprint
+        looked = self._absent.get(fingerprint)
+        if not again and looked is not None and time.monotonic() < looked + ABSENT_SECONDS:
+            return self._by_space.get(fingerprint)
         try:
             return self.get(version)
         except EncoderMissing:
+            self._absent[fingerprint] = time.monotonic()
             return None
 
 

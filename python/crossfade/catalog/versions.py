@@ -15,6 +15,8 @@ from crossfade.space import Space
 
 from .values import WrongValue, checked, json_object, made, one
 
+NEW, BLEND = "new", "blend"  # what answers after a cutover: the new version alone, or both
+SERVES = (NEW, BLEND)
 _MIGRATION = "id, source, target, state, started_at, bridge, serve, fill_order, ordered"
 
 
@@ -72,6 +74,15 @@ class State:
     def filling(self) -> Version | None:
         """The version a migration is filling, if one is under way."""
         return next((version for version in self.versions.values() if version.state == "filling"), None)
+
+    @property
+    def pair(self) -> tuple[Version, Version] | None:
+        """Source and target of a migration while both serve: during the fill, and after a cutover to the blend."""
+        current = self.migration
+        if current is None:
+            return None
+        both = current.state == "filling" or (current.state == "cut over" and current.serve == BLEND)
+        return (self.versions[current.source], self.versions[current.target]) if both else None
 
 
 def initialise(connection: Connection, space: Space, encoder: str | None, engine: Mapping[str, Any]) -> None:
@@ -144,8 +155,8 @@ def advance_seq(connection: Connection) -> None:
     connection.execute("UPDATE collection SET seq = seq + 1")
 
 
-def set_live(connection: Connection, version: int, previous: int, retained_until: float) -> None:
-    """Makes `version` the live one and keeps the previous one until `retained_until`."""
+def set_live(connection: Connection, version: int, previous: int, retained_until: float | None) -> None:
+    """Makes `version` the live one and keeps the previous one until `retained_until`; without a time, until told."""
     connection.execute("UPDATE collection SET live = ?", (version,))
     connection.execute("UPDATE version SET state = 'live', retained_until = NULL WHERE id = ?", (version,))
     connection.execute(
@@ -185,8 +196,8 @@ def read_migration(connection: Connection, number: int) -> MigrationRow:
     return made(MigrationRow, next(rows))
 
 
-def set_migration_state(connection: Connection, migration: int, state: str) -> None:
-    connection.execute("UPDATE migration SET state = ? WHERE id = ?", (state, migration))
+def set_migration_state(connection: Connection, migration: int, state: str, serve: str = NEW) -> None:
+    connection.execute("UPDATE migration SET state = ?, serve = ? WHERE id = ?", (state, serve, migration))
 
 
 def set_order(connection: Connection, migration: int, order: str) -> None:

@@ -171,6 +171,9 @@ def cutover(
     force: Annotated[
         str | None, typer.Option(metavar="REASON", help="Go on though documents are missing; recorded.")
     ] = None,
+    serve: Annotated[
+        str, typer.Option(help="What answers: new, alone; or blend, both versions, as before. Either can follow.")
+    ] = "new",
     as_json: Json = False,
 ) -> None:
     """Switch to the new model: one small transaction, which `rollback` undoes."""
@@ -180,11 +183,12 @@ def cutover(
 
         with Collection.open(folder) as docs:
             fade = results.migration_of(docs)
-            fade.cutover(force)
+            fade.cutover(force, serve=cast(Any, serve))
             reached = fade.status().to_dict()
+            both = results.together(docs.status())
         report.result(
             {"collection": folder, **reached},
-            f"{folder} now answers with version {reached['target']}",
+            f"{folder}: {both}" if both else f"{folder} now answers with version {reached['target']}",
             f"back: crossfade rollback {folder}",
         )
 
@@ -227,15 +231,13 @@ def prune(
 ) -> None:
     """Drop the versions that are not live and no longer protected; there is no way back to them."""
     with reporting(as_json) as report:
+        from crossfade.cli import results
         from crossfade.collection import Collection
 
         with Collection.open(folder) as docs:
             dropped = docs.prune(force=force)
-        numbers = ", ".join(map(str, dropped))
-        report.result(
-            {"collection": folder, "dropped": list(dropped)},
-            f"dropped version {numbers}" if dropped else "nothing to drop; --force ignores retention",
-        )
+            said = results.pruned_line(folder, dropped, docs.status())
+        report.result({"collection": folder, "dropped": list(dropped)}, said)
 
 
 app.command()(care.doctor)

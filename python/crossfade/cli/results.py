@@ -126,6 +126,22 @@ def next_step(folder: str, to: str, status: MigrationStatus) -> str:
     return f"crossfade cutover {folder}"
 
 
+def together(status: Status) -> str:
+    """Which versions answer together after a cutover; empty where one answers alone."""
+    fade = status.migration
+    if fade and (fade["state"], fade["serve"]) == ("cut over", "blend"):
+        return f"versions {fade['source']} and {fade['target']} answer together"
+    return ""
+
+
+def pruned_line(folder: str, dropped: Sequence[int], status: Status) -> str:
+    """What was dropped, or why nothing was."""
+    if dropped:
+        return f"dropped version {', '.join(map(str, dropped))}"
+    until = f": {together(status)} until crossfade cutover {folder} --serve new" if together(status) else ""
+    return f"nothing to drop{until}; --force ignores retention"
+
+
 def cut_lines(status: Status) -> Iterator[str]:
     """A line for each version whose model sees the beginning of some documents only."""
     for version in status.versions:
@@ -159,7 +175,7 @@ def status_shown(status: Status) -> Iterator[RenderableType]:
     """What a collection is: a line, its versions, its migration."""
     from rich.table import Table
 
-    yield f"{status.path}: {status.documents:,} documents, version {status.live} answers"
+    yield f"{status.path}: {status.documents:,} documents, {together(status) or f'version {status.live} answers'}"
     table = Table("version", "state", "model", "missing", "failed", "kept until")
     for version in status.versions:
         until = version["retained_until"]

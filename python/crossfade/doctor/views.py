@@ -79,7 +79,7 @@ def check_bridges(case: Case) -> Iterator[Finding]:
         yield Finding(
             severity="damage",
             kind="bridge",
-            what=f"the old version answers alone until it is learned again: {what}",
+            what=f"version {case.facts.state.live} answers alone until it is learned again: {what}",
             where=str(folder),
             remedy=f"{REPAIR} forgets it, and the next crossfade migrate learns it again",
             name=migration.bridge,

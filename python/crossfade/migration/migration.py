@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from crossfade._values import shown
 from crossfade.bridge import Quality
@@ -43,6 +43,7 @@ class MigrationStatus:
         failed: How many were given up after three attempts.
         fitted: Whether the Bridge is there: only then do searches use new vectors before the cutover.
         order: What is re-embedded first, as text (`crossfade.orders`).
+        serve: What answers after the cutover, "new" (the new version alone) or "blend" (both).
     """
 
     state: str
@@ -53,6 +54,7 @@ class MigrationStatus:
     failed: int
     fitted: bool
     order: str
+    serve: str
 
     @property
     def share(self) -> float:
@@ -169,7 +171,7 @@ class Migration:
                 roles.set_order(connection, current, wanted)
             state, current = self._read()
         with Stop(stop) as asked:
-            if current.state == "filling" and until > 0.0 and self._fade(current) is None:
+            if state.pair and until > 0.0 and self._fade(current) is None:
                 fit(self._store, self._encoders, state, current, None, SEED, progress, asked, cores, until)
             if until > 0.0:
                 rank_tasks(self._store, self._encoders, current, asked)
@@ -191,8 +193,8 @@ class Migration:
         target = state.versions.get(row.target)
         pending, failed = (target.pending, target.failed) if target else (state.documents, 0)
         done = state.documents - pending
-        fitted = row.bridge is not None
-        return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, fitted, row.fill_order)
+        learned = row.bridge is not None, row.fill_order, row.serve
+        return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, *learned)
 
     @property
     def quality(self) -> Quality | None:
@@ -216,18 +218,24 @@ class Migration:
         with self._store.writing() as connection:
             return tasks.retry(connection, current.source) + tasks.retry(connection, current.target)
 
-    def cutover(self, force: str | None = None) -> None:
-        """Makes the new version the live one, in one small transaction; a second call changes nothing.
+    def cutover(self, force: str | None = None, *, serve: Literal["new", "blend"] = "new") -> None:
+        """Makes the new version the live one, in one small transaction; the same call again changes nothing.
 
         Args:
-            force: The reason to go on although documents have no new vector; it is recorded. They are not found
-                until `run` has embedded them.
+            force: The reason to go on although documents have no new vector; it is recorded. Where the new version
+                answers alone they are not found until `run` has embedded them.
+            serve: What answers from now on. "new": the new version alone, as the new model ranks, with one encoder.
+                "blend": both as before the cutover, in the same order, with scores on the new model's scale; it takes
+                both encoders and indices, and where the old encoder can't be called the new version answers alone
+                (`Hits.method` says so). It lasts until a call with the other word, `rollback` or `prune(force=True)`;
+                the old version's retention begins when it no longer answers.
 
         Raises:
-            NotReady: Documents are missing (its `ids` name some) and no reason was given, or the migration is over.
-            InvalidInput: `force` is no text.
+            NotReady: Documents are missing (its `ids` name some) and no reason was given, the migration is over, or
+                nothing was learned that the versions could be blended by.
+            InvalidInput: `force` is no text, or `serve` neither of these.
         """
-        roles.cut_over(self._store, self._number, force)
+        roles.cut_over(self._store, self._number, force, serve)
 
     def abandon(self) -> None:
         """Drops the new version; the collection stays as it is.

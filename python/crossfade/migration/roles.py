@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from crossfade._values import shown
+from crossfade._values import one_of, shown
 from crossfade.catalog import Connection, tasks, versions
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
@@ -14,6 +14,7 @@ from crossfade.orders import Order
 from crossfade.store import Store
 
 from .fill import OVER, catch_up
+from .learning import LEAST_PAIRS
 
 RETENTION_SECONDS = 14 * 24 * 3600.0
 SHOWN_IDS, MOST_IDS = 5, 100  # in a message, and with an error
@@ -52,6 +53,11 @@ def start(store: Store, encoder: Encoder, order: Order | None = None) -> int:
                     f"the collection keeps {encoder.space!r} as version {kept.id}, for rollback; go back with "
                     "rollback(), or drop it with prune(force=True) before migrating to it again"
                 )
+        if state.pair:
+            raise MigrationConflict(
+                f"versions {state.pair[0].id} and {state.pair[1].id} answer together, and a migration starts from one; "
+                'let the new one answer alone with cutover(serve="new") first'
+            )
         version = versions.add(connection, encoder.space, encoder.name, encoder.engine, "filling")
         store.prepare_version(version, encoder.space)
         tasks.add_all(connection, version)
@@ -70,29 +76,40 @@ def set_order(connection: Connection, current: versions.MigrationRow, order: Ord
         versions.set_order(connection, current.id, str(order))
 
 
-def cut_over(store: Store, migration: int, force: str | None) -> None:
-    """Makes a migration's target the live version.
+def cut_over(store: Store, migration: int, force: str | None, serve: str = versions.NEW) -> None:
+    """Makes a migration's target the live version, or changes whether its source goes on to answer beside it.
+
+    The time for which the source is kept begins when it no longer answers.
 
     Raises:
-        NotReady: Documents have no vector in it yet and no reason to go on without them was given.
-        InvalidInput: The reason is no text.
+        NotReady: Documents have no vector in it yet and no reason to go on without them was given; or both are to
+            answer, and nothing was learned that they could be blended by.
+        InvalidInput: The reason is no text, or there is no such `serve`.
     """
     reason = _reason(force)
+    one_of(serve, "serve", versions.SERVES)
     with store.writing() as connection:
         state, current = _current(connection, migration)
-        if current.state == "cut over":
+        switched = current.state == "cut over"
+        if switched and current.serve == serve:
             return
+        if serve == versions.BLEND and current.bridge is None:
+            raise NotReady(
+                "two versions are blended by what fit() learns, and nothing is learned yet; fit() first, which takes "
+                f'{LEAST_PAIRS} documents, or let the new version answer alone: cutover(serve="new")'
+            )
         target = state.versions[current.target]
-        if target.pending and not reason:
+        if target.pending and not reason and not (switched and serve == versions.BLEND):
             raise NotReady(
                 f"{target.pending} of {state.documents} documents have no vector of the new model yet "
                 f"({target.failed} of them failed); run() the migration to its end, or give a reason to leave "
                 "them out: cutover(force='…')",
                 tasks.pending_ids(connection, target.id, MOST_IDS),
             )
-        versions.set_live(connection, target.id, state.live, time.time() + RETENTION_SECONDS)
-        versions.set_migration_state(connection, migration, "cut over")
-        detail = {"from": state.live, "to": target.id, "missing": target.pending, "forced": reason}
+        until = time.time() + RETENTION_SECONDS if serve == versions.NEW else None
+        versions.set_live(connection, target.id, current.source, until)
+        versions.set_migration_state(connection, migration, "cut over", serve)
+        detail = {"from": state.live, "to": target.id, "serve": serve, "missing": target.pending, "forced": reason}
         versions.note(connection, "cut over", detail)
 
 
@@ -148,6 +165,8 @@ def abandon(store: Store, migration: int) -> None:
 def prune(store: Store, *, force: bool = False) -> Sequence[int]:
     """Drops the versions whose retention is over (all that are retained, with `force`); gives their numbers.
 
+    The retention of one that answers beside the live version has not begun.
+
     Raises:
         NotReady: Documents would be left that no search finds.
     """
@@ -157,7 +176,7 @@ def prune(store: Store, *, force: bool = False) -> Sequence[int]:
         dropped = [
             version.id
             for version in state.versions.values()
-            if version.state == "retained" and (force or (version.retained_until or 0.0) < now)
+            if version.state == "retained" and (force or (version.retained_until or now) < now)
         ]
         if dropped:
             _require_reachable(state)

@@ -20,7 +20,9 @@ from ranking worse than it did before:
 * The weight a grows with the coverage of this query's own candidates, the faster the better the estimate is.
 
 s is mapped back by the old model's mean and deviation: a cosine on the scale that users' thresholds were made
-for.
+for. Where the blend goes on after the cutover, s / β is mapped back by the new model's instead: the order stays,
+and a document that both models find alike has the new model's cosine. A document without an old vector, written
+while the old encoder was not at hand, then has s = u.
 """
 
 from __future__ import annotations
@@ -54,9 +56,9 @@ class Blended:
     """The scores of one query's candidates.
 
     Args:
-        scores: `(m,)` float32, in the order of the candidates; a cosine on the old model's scale.
+        scores: `(m,)` float32, in the order of the candidates; a cosine on the scale asked for.
         coverage: Rank-weighted share of the old version's candidates that have a new vector, 0 to 1.
-        weight: Weight of the new evidence, 0 to 1; at 0 the scores are the old scores.
+        weight: Weight of the new evidence, 0 to 1; at 0 the old scores decide.
     """
 
     scores: Float32
@@ -74,8 +76,9 @@ class Blend:
         estimate: Of a missing new score.
         full_weight: Weight of the new evidence at full coverage, 0 to 1; at 0 the old version answers alone.
         documents: How many documents it was learned from.
-        bounded: Whether scores are cosines, which may not exceed 1.
+        bounded: Whether the old model's scores are cosines, which may not exceed 1.
         bridge: Digest of the Bridge it belongs to.
+        new_bounded: The same of the new model's.
     """
 
     old: StandardUnits
@@ -85,6 +88,7 @@ class Blend:
     documents: int
     bounded: bool
     bridge: str
+    new_bounded: bool = True
 
     @classmethod
     def fit(
@@ -121,8 +125,9 @@ class Blend:
             estimate=Estimate.learn(old, new, bridge, units, seed) if enough else Estimate.none(),
             full_weight=full_weight if enough else 0.0,
             documents=len(old),
-            bounded=bool(np.allclose(np.linalg.norm(old, axis=1), 1.0, atol=0.01)),
+            bounded=_are_unit(old),
             bridge=bridge.digest,
+            new_bounded=_are_unit(new),
         )
 
     def with_weight(self, full_weight: float) -> Blend:
@@ -168,6 +173,7 @@ class Blend:
         old_rows: Float32,
         *,
         head: int,
+        cut_over: bool = False,
     ) -> Blended:
         """Blend the scores of one query's candidates.
 
@@ -177,19 +183,20 @@ class Blend:
         Args:
             old_query: `(d1,)` float32.
             new_query: `(d2,)` float32.
-            old_scores: `(m,)`, old query times old rows.
+            old_scores: `(m,)`, old query times old rows; NaN where a candidate has no old row.
             new_scores: `(m,)`, new query times new rows; NaN where a candidate has no new row.
             bridged_scores: `(m,)`, new query times carried old rows (`Bridge.apply`). May be NaN where there
                 is a new score; those that are given sharpen the estimate for the others.
             old_rows: `(m, d1)`, the candidates' old rows: they tell which of them are alike. Nobody looks at them
                 where every new score is given.
             head: How many of the candidates are the old version's, 0 to m.
+            cut_over: Whether the new version is the live one: then scores are on its scale.
 
         Returns:
-            Scores in the order given. Where the weight is 0 they are the old scores, bit for bit.
+            Scores in the order given. Before the cutover, where the weight is 0, they are the old ones, bit for bit.
 
         Raises:
-            InvalidInput: Shapes differ, or a candidate has neither a new nor a bridged score.
+            InvalidInput: Shapes differ, or a candidate has neither a new score nor an old and a bridged one.
         """
         known = ~np.isnan(new_scores)
         alike = old_scores.shape == new_scores.shape == bridged_scores.shape == old_rows.shape[:1]
@@ -200,17 +207,20 @@ class Blend:
             )
         coverage = self.coverage_of(known[:head])
         weight = self._weight_at(coverage)
-        if weight == 0.0:
+        if weight == 0.0 and not cut_over:
             return Blended(old_scores.astype(np.float32), coverage, 0.0)
         mean, deviation = self.old.mu(old_query), self.old.sigma(old_query)
         z_old = (old_scores.astype(np.float64) - mean) / deviation
         true, bridged = self.estimate.scale * self.new.z(new_query, np.stack([new_scores, bridged_scores]))
         evidence = self._evidence(z_old, true, bridged, old_rows, head)
-        scores = mean + deviation * ((1.0 - weight) * z_old + weight * evidence)
+        blended = np.where(np.isnan(z_old), evidence, (1.0 - weight) * z_old + weight * evidence)
+        if cut_over:
+            mean, deviation = self.new.mu(new_query), self.new.sigma(new_query) / self.estimate.scale
+        scores = mean + deviation * blended
         if not np.isfinite(scores).all():
-            raise InvalidInput("every candidate needs an old score, and a new or a bridged one, but got NaN")
-        if self.bounded:
-            scores /= max(1.0, scores.max())
+            raise InvalidInput("every candidate needs a new score, or an old and a bridged one, but got NaN")
+        if self.new_bounded if cut_over else self.bounded:
+            scores /= max(1.0, scores.max(initial=0.0))
         return Blended(scores.astype(np.float32), coverage, weight)
 
     def _evidence(self, z_old: Float64, true: Float64, bridged: Float64, old_rows: Float32, head: int) -> Float64:
@@ -255,6 +265,7 @@ class Blend:
             "documents": self.documents,
             "bounded": self.bounded,
             "bridge": self.bridge,
+            "new_bounded": self.new_bounded,
         }
         files.write(Path(folder), _NAME, arrays, facts)
 
@@ -279,7 +290,12 @@ class Blend:
                 facts["documents"],
                 facts["bounded"],
                 facts["bridge"],
+                facts.get("new_bounded", facts["bounded"]),  # not there in what earlier versions wrote
             )
+
+
+def _are_unit(rows: Float32) -> bool:
+    return bool(np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=0.01))
 
 
 def _worth(count: int) -> Float64:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crossfade.catalog.versions import Version
 from crossfade.index import VersionIndex
 
 from .fade import Fade
@@ -22,25 +23,28 @@ class Found(NamedTuple):
 
 
 class Blending:
-    """Two versions, one ranking: candidates once from each, exact scores for their union, weighed by coverage."""
+    """Two versions, one ranking: candidates once from each, exact scores for their union, weighed by coverage.
 
-    def __init__(self, view: View, fade: Fade, target: int, allowed: Mask | None) -> None:
+    Either version may be the live one: the order is the same, the scores are on its scale.
+    """
+
+    def __init__(self, view: View, fade: Fade, pair: tuple[Version, Version], allowed: Mask | None) -> None:
         self._view = view
         self._fade = fade
-        self._target = target
+        self._source, self._target = (version.id for version in pair)
+        self._cut_over = view.snapshot.state.live == self._target
         self._allowed = allowed
-        self._old: VersionIndex = view.snapshot.live
-        self._new: VersionIndex = view.snapshot.indices[target]
+        self._old: VersionIndex = view.snapshot.indices[self._source]
+        self._new: VersionIndex = view.snapshot.indices[self._target]
 
     def rank(self, old_queries: Rows, encode_new: Callable[[Sequence[int]], Rows], k: int) -> list[Ranking]:
         count = max(CANDIDATES, k)
         dead = self._view.snapshot.dead
         keys, scores = self._old.candidates(old_queries, count, dead, self._allowed)
-        live = self._view.snapshot.state.live
-        rankings = [ranking_of(keys[row], scores[row], live, k) for row in range(len(old_queries))]
+        rankings = [ranking_of(keys[row], scores[row], self._source, k) for row in range(len(old_queries))]
         # Where the new version knows too little of a query's candidates, the old one has decided already,
-        # and the query need not be encoded a second time.
-        blended = [row for row in range(len(old_queries)) if self._weight(keys[row]) > 0.0]
+        # and the query need not be encoded a second time. Only on the new version's scale it must be.
+        blended = [row for row in range(len(old_queries)) if self._cut_over or self._weight(keys[row]) > 0.0]
         if blended:
             new_queries = encode_new(blended)
             found = self._new.candidates(new_queries, count, dead, self._allowed)
@@ -64,12 +68,16 @@ class Blending:
         bridged = np.full(len(keys), np.nan, np.float32)
         rows = np.empty((len(keys), 0), np.float32)
         if np.isnan(new_scores).any():
-            bridged = self._fade.carried.scores(self._old, keys, new.query)
-            rows = self._old.gather(keys)
-        blended = self._fade.blend.score(old.query, new.query, old_scores, new_scores, bridged, rows, head=head)
+            there = ~np.isnan(old_scores)  # what was written while the old encoder was not at hand has no old row
+            bridged[there] = self._fade.carried.scores(self._old, keys[there], new.query)
+            rows = np.zeros((len(keys), self._old.dim), np.float32)
+            rows[there] = self._old.gather(keys[there])
+        blended = self._fade.blend.score(
+            old.query, new.query, old_scores, new_scores, bridged, rows, head=head, cut_over=self._cut_over
+        )
         order = np.lexsort((keys, -blended.scores))
         best = order[:k]
-        versions = np.where(np.isnan(new_scores), self._view.snapshot.state.live, self._target)
+        versions = np.where(np.isnan(new_scores), self._source, self._target)
         return Ranking(
             keys[best], blended.scores[best], versions[best], keys[order], "fade", blended.coverage, blended.weight
         )

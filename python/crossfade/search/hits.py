@@ -17,7 +17,7 @@ class Hit:
     Args:
         id: The document's id.
         score: Cosine (or dot product) on the scale of the live version's model; of a classic merge, what that gives.
-        version: Number of the version whose vector decided: the live one, or the one being filled.
+        version: Number of the version whose vector decided: of two that serve the new one, where it has one.
         text: The document's text.
         title: The document's title.
         meta: The document's metadata.
@@ -37,8 +37,8 @@ class Hits(Sequence[Hit]):
 
     Args:
         items: The hits.
-        method: What decided: "live" (one version alone), "fade" (both versions blended), or "bridged" (a query of
-            the new Space against old vectors carried over by the Bridge), or the name of the classic `merge` asked for.
+        method: What decided: "live" (one version alone), "fade" (both versions blended), or "bridged" (a query of one
+            Space only, carried over by the Bridge or compared with what it carries), or the classic `merge` asked for.
         coverage: Share of this query's candidates that had a true vector of the new version, 0 to 1.
         weight: Weight the new version's evidence had, 0 to 1.
 

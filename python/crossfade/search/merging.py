@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from crossfade.catalog.versions import Version
+
 from .merges import MERGES, Found, Merge
 from .ranking import CANDIDATES, Mask, Ranking, Rows, View, present
 
 
 def rank_merged(
     view: View,
-    target: int,
+    pair: tuple[Version, Version],
     old_queries: Rows,
     encode_new: Callable[[Sequence[int]], Rows],
     merge: Merge,
@@ -21,14 +23,14 @@ def rank_merged(
 ) -> list[Ranking]:
     """Ranks documents by one of `MERGES`; each is looked for in one version, the new one where it has its vector."""
     snapshot = view.snapshot
-    state, new = snapshot.state, snapshot.indices[target]
+    old, new = (snapshot.indices[version.id] for version in pair)
     embedded = new.has(np.arange(len(snapshot.dead), dtype=np.uint64))
     left = ~embedded if allowed is None else allowed & ~embedded
     count = max(CANDIDATES, k)
     new_queries = encode_new(range(len(old_queries)))
-    old_found = snapshot.live.candidates(old_queries, count, snapshot.dead, left)
+    old_found = old.candidates(old_queries, count, snapshot.dead, left)
     new_found = new.candidates(new_queries, count, snapshot.dead, allowed)
-    least = [-1.0 if state.versions[number].space.metric == "cos" else None for number in (state.live, target)]
+    least = [-1.0 if version.space.metric == "cos" else None for version in pair]
     rankings = []
     for row in range(len(old_queries)):
         lists = []
@@ -37,7 +39,7 @@ def rank_merged(
             lists.append(Found(there, scores[row][: len(there)], floor))
         best = MERGES[merge](*lists)
         keys = best.keys[:k]
-        versions = np.where(embedded[keys.astype(np.int64)], target, state.live)
+        versions = np.where(embedded[keys.astype(np.int64)], pair[1].id, pair[0].id)
         scores = best.scores[:k].astype(np.float32)
         rankings.append(Ranking(keys, scores, versions, best.keys, method=merge))
     return rankings

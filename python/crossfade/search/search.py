@@ -1,52 +1,84 @@
-"""How a query is answered: by the live version alone, or by two versions while one fades into the other."""
+"""How a query is answered: by the live version alone, or by two versions that serve together."""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections.abc import Sequence
 
 from crossfade.catalog.versions import Version
+from crossfade.errors import ModelError
 
 from .blending import Blending
 from .bridged import rank_bridged
+from .fade import Fade
 from .merges import FADE, Merge
 from .merging import rank_merged
 from .ranking import Mask, Ranking, Rows, View, ranking_of
+
+_log = logging.getLogger("crossfade")
 
 
 def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None, merge: Merge = FADE) -> list[Ranking]:
     """Ranks documents for texts: `k` at most for each, by the blend or by a classic merge of both versions."""
     state, encoders = view.snapshot.state, view.encoders
-    filling = _second(view, merge)
-    if filling is None:
+    pair = _pair(view, merge)
+    old_queries = _old_queries(view, pair[0], texts) if pair else None
+    if pair is None or (old_queries is None and state.live == pair[1].id):
         queries = encoders.get(state.live_version).encode(texts, kind="query")
         return rank_vectors(view, state.live, queries, k, allowed)
-    encoder = encoders.find(state.live_version) if view.fade else encoders.get(state.live_version)
-    if encoder is None:  # it can't be called any more: the Bridge stands in for it
-        queries = encoders.get(filling).encode(texts, kind="query")
-        return rank_bridged(view, filling.id, queries, k, allowed)
-    old_queries = encoder.encode(texts, kind="query")
-    new_encoder = encoders.find(filling)
+    source, target = pair
+    if old_queries is None:  # the old encoder can't be called any more: the Bridge stands in for it
+        queries = encoders.get(target).encode(texts, kind="query")
+        return rank_bridged(view, target.id, queries, k, allowed)
+    new_encoder = encoders.get(target) if state.live == target.id else encoders.find(target, again=False)
     if new_encoder is None:  # another process fills, and this one goes on as it did
-        return rank_vectors(view, state.live, old_queries, k, allowed)
+        return rank_vectors(view, source.id, old_queries, k, allowed)
 
     def encode_new(positions: Sequence[int]) -> Rows:
         return new_encoder.encode([texts[position] for position in positions], kind="query")
 
     if view.fade is None or merge != FADE:
-        return rank_merged(view, filling.id, old_queries, encode_new, merge, k, allowed)
-    return Blending(view, view.fade, filling.id, allowed).rank(old_queries, encode_new, k)
+        return rank_merged(view, pair, old_queries, encode_new, merge, k, allowed)
+    return Blending(view, view.fade, pair, allowed).rank(old_queries, encode_new, k)
 
 
-def _second(view: View, merge: Merge) -> Version | None:
-    """The version being filled, where it can serve: fitted for the blend; with any row for a classic merge."""
-    filling = view.snapshot.state.filling
-    if filling is None:
+def _pair(view: View, merge: Merge) -> tuple[Version, Version] | None:
+    """The two versions that serve, where the second can: fitted for the blend; with any row for a classic merge."""
+    pair = view.snapshot.state.pair
+    if pair is None:
         return None
-    serves = view.fade is not None if merge == FADE else len(view.snapshot.indices[filling.id]) > 0
-    return filling if serves else None
+    serves = view.fade is not None if merge == FADE else len(view.snapshot.indices[pair[1].id]) > 0
+    return pair if serves else None
+
+
+def _old_queries(view: View, source: Version, texts: Sequence[str]) -> Rows | None:
+    """The old model's; None where it can't be called and there is something to do without it."""
+    live = view.snapshot.state.live == source.id
+    encoder = view.encoders.find(source, again=False) if view.fade or not live else view.encoders.get(source)
+    try:
+        return encoder.encode(texts, kind="query") if encoder else None
+    except ModelError as error:
+        if live:
+            raise
+        _log.warning("version %d can't be asked, and the live one answers alone: %s", source.id, error)
+        return None
 
 
 def rank_vectors(view: View, version: int, queries: Rows, k: int, allowed: Mask | None) -> list[Ranking]:
     """Ranks documents by one version alone."""
     keys, scores = view.snapshot.indices[version].candidates(queries, k, view.snapshot.dead, allowed)
     return [ranking_of(keys[row], scores[row], version, k) for row in range(len(queries))]
+
+
+def rank_old_vectors(
+    view: View, fade: Fade, pair: tuple[Version, Version], queries: Rows, k: int, allowed: Mask | None
+) -> list[Ranking]:
+    """Ranks documents for queries of the old Space after a cutover to the blend: by the old version, on the new scale.
+
+    What has no old vector is scored by the query carried over.
+    """
+    alone = dataclasses.replace(fade, blend=fade.blend.with_weight(0.0))
+    carried = fade.bridge.apply(queries)
+    rankings = Blending(view, alone, pair, allowed).rank(queries, lambda positions: carried[list(positions)], k)
+    return [dataclasses.replace(ranking, method="bridged") for ranking in rankings]

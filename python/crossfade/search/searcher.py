@@ -23,7 +23,7 @@ from .fade import Fade
 from .hits import Hits
 from .merges import FADE, Merge
 from .ranking import CANDIDATES, Keys, Ranking, View
-from .search import rank_texts, rank_vectors
+from .search import rank_old_vectors, rank_texts, rank_vectors
 
 # Called once with what a search looks at and what it found, before it answers; whether it is to search again.
 OnRead: TypeAlias = Callable[[View, Sequence[Ranking]], bool]
@@ -86,15 +86,19 @@ class Searcher:
         _check_k(k)
 
         def rank(view: View, allowed: npt.NDArray[np.bool_] | None) -> list[Ranking]:
-            state = view.snapshot.state
-            filling = state.filling if view.fade else None
-            if space is None and state.filling is not None:
+            state, fade = view.snapshot.state, view.fade
+            pair = state.pair
+            if space is None and pair:
                 raise SpaceMismatch(
-                    f"two versions serve, {state.live_version.space!r} and {state.filling.space!r}: "
+                    f"two versions serve, {pair[0].space!r} and {pair[1].space!r}: "
                     "say which one the vector is of, search(vector=…, space=encoder.space)"
                 )
-            if space is not None and filling and space.fingerprint == filling.space.fingerprint:
-                return rank_bridged(view, filling.id, _query_rows(vector, filling.space), k, allowed)
+            beside = next((version for version in pair or () if version.id != state.live), None)
+            if space is not None and pair and beside and fade and space.fingerprint == beside.space.fingerprint:
+                rows = _query_rows(vector, beside.space)
+                if beside.id == pair[0].id:
+                    return rank_old_vectors(view, fade, pair, rows, k, allowed)
+                return rank_bridged(view, beside.id, rows, k, allowed)
             if space is not None:
                 state.live_version.space.require(space, "a query vector")
             return rank_vectors(view, state.live, _query_rows(vector, state.live_version.space), k, allowed)
@@ -127,7 +131,7 @@ class Searcher:
         snapshot = self._store.snapshot()
         current = snapshot.state.migration
         fade = None
-        if current and current.state == "filling" and current.bridge:
+        if current and current.bridge and snapshot.state.pair:
             fade = self._load_fade(current.source, current.target, current.bridge)
         return View(snapshot, self._store.database, self._encoders, fade)
 
