@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .explanation import Why
 from .merges import MERGES, Found, Merge
 from .ranking import CANDIDATES, Mask, Ranking, Rows, View, present
 
@@ -39,5 +40,5 @@ def rank_merged(
         keys = best.keys[:k]
         versions = np.where(embedded[keys.astype(np.int64)], target, state.live)
         scores = best.scores[:k].astype(np.float32)
-        rankings.append(Ranking(keys, scores, versions, best.keys, method=merge))
+        rankings.append(Ranking(keys, scores, versions, best.keys, method=merge, why=Why("merge")))
     return rankings

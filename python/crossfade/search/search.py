@@ -19,7 +19,7 @@ def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None, m
     filling = _second(view, merge)
     if filling is None:
         queries = encoders.get(state.live_version).encode(texts, kind="query")
-        return rank_vectors(view, state.live, queries, k, allowed)
+        return rank_vectors(view, state.live, queries, k, allowed, "not fitted" if state.filling else "alone")
     encoder = encoders.find(state.live_version) if view.fade else encoders.get(state.live_version)
     if encoder is None:  # it can't be called any more: the Bridge stands in for it
         queries = encoders.get(filling).encode(texts, kind="query")
@@ -27,7 +27,7 @@ def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None, m
     old_queries = encoder.encode(texts, kind="query")
     new_encoder = encoders.find(filling)
     if new_encoder is None:  # another process fills, and this one goes on as it did
-        return rank_vectors(view, state.live, old_queries, k, allowed)
+        return rank_vectors(view, state.live, old_queries, k, allowed, "new encoder missing")
 
     def encode_new(positions: Sequence[int]) -> Rows:
         return new_encoder.encode([texts[position] for position in positions], kind="query")
@@ -46,7 +46,9 @@ def _second(view: View, merge: Merge) -> Version | None:
     return filling if serves else None
 
 
-def rank_vectors(view: View, version: int, queries: Rows, k: int, allowed: Mask | None) -> list[Ranking]:
-    """Ranks documents by one version alone."""
+def rank_vectors(
+    view: View, version: int, queries: Rows, k: int, allowed: Mask | None, reason: str = "alone"
+) -> list[Ranking]:
+    """Ranks documents by one version alone, for a reason of `REASONS`."""
     keys, scores = view.snapshot.indices[version].candidates(queries, k, view.snapshot.dead, allowed)
-    return [ranking_of(keys[row], scores[row], version, k) for row in range(len(queries))]
+    return [ranking_of(keys[row], scores[row], version, k, reason) for row in range(len(queries))]
