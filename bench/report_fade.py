@@ -235,7 +235,7 @@ def losing(reports: Sequence[Report]) -> Iterator[str]:
         f"* Under {blend.MIN_DOCUMENTS} documents, or before so many are embedded, nothing is learned and the old "
         "model answers alone. In a small collection that is a large share of the way.",
         "* Into a model that is worse, the answers follow it down as far as it has weight. Vectors alone can't tell; "
-        "judged queries can.",
+        "judged queries can (`Migration.validate`), or titles of documents: then the old model answers alone.",
         "* Every query is embedded twice while both versions serve, and both indices are asked.",
         "* With another order than a random one, queries that nobody asked before gain last.",
     )

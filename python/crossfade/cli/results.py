@@ -180,3 +180,4 @@ def status_shown(status: Status) -> Iterator[RenderableType]:
         yield f"migration {fade['source']} → {fade['target']}: {fade['state']}, {done}, {fade['failed']:,} failed"
         if fade["bridge"]:
             yield bridge_line(fade["bridge"])
+            yield f"guard: {fade['guard']['verdict']}"

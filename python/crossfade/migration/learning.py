@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from crossfade.catalog import documents, versions
 from crossfade.errors import InvalidInput, NotReady
 from crossfade.search.blend import FULL_WEIGHT, Blend
 from crossfade.search.fade import Fade
+from crossfade.search.judgement import Judgement
 from crossfade.search.onesided import OneSided
 from crossfade.store import GRACE_SECONDS, Store, listed, only_builder
 
@@ -104,7 +105,7 @@ def learn(
         with store.writing() as connection:
             versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
         return None
-    _publish(store, migration, fade)
+    publish(store, migration, fade, "fitted", _figures(fade.bridge.quality))
     return Lesson(fade.bridge.quality, _gain(*compared) if compared else None)
 
 
@@ -181,7 +182,8 @@ def _fade(
     more = Moments.of(rows[0][uniform:], rows[1][uniform:]) if len(rows[0]) > uniform else None
     weight = present.blend.full_weight if present else FULL_WEIGHT  # what judged queries have said stays
     blend = Blend.fit(old, new, bridges[0], full_weight=weight, seed=seed, more=more)
-    return Fade(bridges[0], blend, OneSided.learn(old, new, bridges, (blend.old, blend.new), seed, more))
+    one_sided = OneSided.learn(old, new, bridges, (blend.old, blend.new), seed, more)
+    return Fade(bridges[0], blend, one_sided, present.judgement if present else Judgement())
 
 
 def _compared(
@@ -205,13 +207,16 @@ def _kept(store: Store, present: Fade | None, tried: Quality) -> Lesson | None:
     return Lesson(present.bridge.quality, 0.0) if present else None
 
 
-def _publish(store: Store, migration: versions.MigrationRow, fade: Fade) -> None:
+def publish(
+    store: Store, migration: versions.MigrationRow, fade: Fade, event: str, detail: Mapping[str, object]
+) -> None:
+    """Puts in use what was learned, and notes why; only for who is alone (`only_learner`)."""
     folder, name = store.layout.bridges(migration.source, migration.target), uuid.uuid4().hex[:8]
     fade.save(folder / name)
     with store.writing() as connection:
         replaced = versions.read_migration(connection, migration.id).bridge
         versions.set_bridge(connection, migration.id, name)
-        versions.note(connection, "fitted", _figures(fade.bridge.quality))
+        versions.note(connection, event, detail)
     if replaced:
         with contextlib.suppress(OSError):  # a folder that is gone or can't be touched is none to wait for
             os.utime(folder / replaced)  # from now on it is being left; who is about to open it still finds it
