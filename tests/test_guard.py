@@ -108,7 +108,7 @@ def test_what_judged_queries_come_to(of_weight: np.ndarray, verdict: str, weight
 
 def test_titles_are_asked_where_nothing_is_judged(small: cf.Collection) -> None:
     """A fit asks them of both models; the new model may find more, but that stays provisional, also when reopened."""
-    small.migrate(wrapped(*BETTER)).fit()
+    small.migrate(wrapped(*BETTER)).fit(sample=200)
     found = guard(small)
     assert (found["made_from"], found["queries"]) == ("titles", 150)
     assert found["new"] > found["old"]  # type: ignore[operator]
@@ -137,7 +137,7 @@ def test_a_broken_model_closes_the_guard(small: cf.Collection) -> None:
 
 def test_a_worse_model_is_found_out(large: cf.Collection) -> None:
     """Titles show that a model of far fewer dims finds less."""
-    large.migrate(wrapped(*WORSE)).fit()
+    large.migrate(wrapped(*WORSE)).fit(sample=200)
     assert str(guard(large)["verdict"]).startswith("closed")
 
 
