@@ -12,6 +12,9 @@ With `--vectors`, a folder of `<model>.docs.npy` and `<model>.queries.npy` in th
 encoded; all else is the same. lift = (result − old) / (new − old), area is that of the lift over the share, by
 trapezoids, and "ci" the 95 % interval of result − old for nDCG@10, a bootstrap over the queries.
 
+"score_shift" of a share is the distance (Kolmogorov and Smirnov's) between the distributions of crossfade's top-10
+scores then and before the migration, the largest of any seed.
+
 Also measured: after the cutover; `--on-read`, the candidates of every query re-embedded and the same queries asked
 again; `--traffic zipf`, queries drawn with Zipf's law, the order learned on the first half and measured on the second.
 """
@@ -31,7 +34,19 @@ import numpy as np
 import crossfade as cf
 from bench import machine
 from bench.fade_data import METRICS, Judged, Unusable, Values, model, say
-from bench.fade_state import DEPTH, HOT, METHODS, RANDOM, WITHOUT_OLD, Rankings, ask, collection, ranked
+from bench.fade_state import (
+    DEPTH,
+    HOT,
+    METHODS,
+    RANDOM,
+    WITHOUT_OLD,
+    Rankings,
+    ask,
+    collection,
+    ranked,
+    scores_of,
+    shift,
+)
 from crossfade import evaluate, kernels
 from crossfade.encoder import usable_cores
 
@@ -94,6 +109,7 @@ class Bench:
         points: dict[str, list[Point | None]] = {name: [] for name in self.methods}
         with self._collection(folder, seed) as state:
             old = judged.values(ask(state.asking, judged.queries))
+            scores = scores_of(state.asking, judged.queries)
             if HOT in self.options.order:  # every query was asked once
                 state.docs.search(list(judged.queries.values()), k=DEPTH)
             state.start(self.options.order)
@@ -102,6 +118,8 @@ class Bench:
                 for name in self.methods:
                     found = METHODS[name](state, judged, self.new)
                     point = {"share": share, "embedded": state.embedded, "values": found and judged.values(found)}
+                    if name == "fade":
+                        point["score_shift"] = shift(scores, scores_of(state.asking, judged.queries))
                     points[name].append(point if found else None)
                 say(f"seed {seed}, {share:4.0%} re-embedded, {time.perf_counter() - began:.0f} s")
             state.cutover()
@@ -193,7 +211,7 @@ def _point(points: list[Point], old: Values, at: str = "share") -> Point:
         **_means(values),
         "ci": [compared.low, compared.high],
         "worst_seed": min(of_seeds),
-    }
+    } | ({"score_shift": max(point["score_shift"] for point in points)} if "score_shift" in points[0] else {})
 
 
 def _lift(point: Point, old: dict[str, float], new: dict[str, float]) -> float | None:

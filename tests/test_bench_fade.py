@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench import fade, report_fade
+from bench.fade_state import shift
 
 from support import bag_of_words, text_of
 
@@ -64,6 +65,17 @@ def test_what_it_reports(report: dict[str, Any]) -> None:
             assert point["share"] - 1 / DOCUMENTS * 2 <= point["embedded"] <= point["share"] + 1e-9
     assert "new_query" not in report["summary"]
     assert set(report["exact"]) == {"old", "new"}
+
+
+def test_the_shift_of_scores_is_told(report: dict[str, Any]) -> None:
+    """For crossfade's method at every share: none where nothing is re-embedded, and the page has a row of it."""
+    found = [point["score_shift"] for point in report["methods"]["fade"]]
+    assert found[0] == 0.0
+    assert all(0.0 <= it <= 1.0 for it in found)
+    assert max(found) > 0.0
+    assert shift(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 0.5
+    assert "shift of the scores" in "\n".join(report_fade.page([report]))
+    assert next(report_fade.shifts([0.04, 0.12])) == "| shift of the scores, KS | 0.04 | 0.12 **> 0.10** |  |  |"
 
 
 def test_both_ends_are_the_models(report: dict[str, Any]) -> None:
