@@ -13,7 +13,8 @@ encoded; all else is the same. lift = (result − old) / (new − old), area is 
 trapezoids, and "ci" the 95 % interval of result − old for nDCG@10, a bootstrap over the queries.
 
 "score_shift" of a share is the distance (Kolmogorov and Smirnov's) between the distributions of crossfade's top-10
-scores then and before the migration, the largest of any seed.
+scores then and before the migration, the largest of any seed. "guard" is what `Migration.validate` finds in the judged
+queries once all is re-embedded.
 
 Also measured: after the cutover; `--on-read`, the candidates of every query re-embedded and the same queries asked
 again; `--traffic zipf`, queries drawn with Zipf's law, the order learned on the first half and measured on the second.
@@ -85,6 +86,7 @@ class Bench:
             "new": _means(new),
             "exact": {name: _means(self.judged.values(self._exact(name))) for name in ("old", "new")},
             "same_top10_as_exact_after_cutover": float(np.mean([run["identical"] for run in runs])),
+            "guard": runs[0]["guard"],
             "methods": {},
             "summary": {},
         }
@@ -122,11 +124,13 @@ class Bench:
                         point["score_shift"] = shift(scores, scores_of(state.asking, judged.queries))
                     points[name].append(point if found else None)
                 say(f"seed {seed}, {share:4.0%} re-embedded, {time.perf_counter() - began:.0f} s")
+            assert state.migration
+            guard = state.migration.validate(judged.queries, judged.qrels).to_dict()  # weighs nothing measured above
             state.cutover()
             after = ask(state.asking, judged.queries)
         exact = self._exact("new")
         identical = float(np.mean([exact[query] == ids for query, ids in after.items()]))
-        return {"old": old, "new": judged.values(after), "points": points, "identical": identical}
+        return {"old": old, "new": judged.values(after), "points": points, "identical": identical, "guard": guard}
 
     def _collection(self, folder: Path, seed: int, order: str | None = None) -> Any:
         order = order or self.options.order
@@ -248,6 +252,7 @@ def table(report: dict[str, Any]) -> str:
         area = about.get("area")
         end = f"{'' if area is None else f'{area:.3f}':>8}{about.get('lowest_minus_old', 0.0):+15.4f}"
         lines.append(f"{name:18}" + "".join(at.get(share, f"{'':8}") for share in SHARES) + end)
+    lines.append(report["guard"]["verdict"])
     for point in report.get("on_read", ()):
         lines.append(f"on read, {point['candidates']}: {point['ndcg10']:.4f}, lift {_shown(point['lift'])}")
     for point in report.get("traffic", {}).get("points", ()):
