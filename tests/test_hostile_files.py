@@ -96,12 +96,12 @@ def test_no_flipped_bit_of_a_model_is_parsed(tmp_path: Path, name: str) -> None:
 
 
 def test_no_flipped_bit_of_a_bridge_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of hundreds of Bridges and blends with one bit flipped in one of six files, none is given out, or its arrays
+    """Of hundreds of Bridges and blends with one bit flipped in one of eight files, none is given out, or its arrays
     parsed."""
     fade = learned().judged(Judgement(made_from="judged", full_weight=0.5))
     fade.save(tmp_path)
     whole = {path: path.read_bytes() for path in sorted(tmp_path.iterdir())}
-    assert len(whole) == 6
+    assert len(whole) == 8
     assert Fade.load(tmp_path).bridge.digest == fade.bridge.digest
     monkeypatch.setattr(safetensors.numpy, "load", lambda payload: intact(payload, whole))
     for path, content in whole.items():
