@@ -12,10 +12,14 @@ With `--vectors`, a folder of `<model>.docs.npy` and `<model>.queries.npy` in th
 encoded; all else is the same. lift = (result − old) / (new − old), area is that of the lift over the share, by
 trapezoids, and "ci" the 95 % interval of result − old for nDCG@10, a bootstrap over the queries.
 
-At 100 % "fade" is measured after `cutover(serve="blend")`, beside what it found before. Also measured: after
-`cutover(serve="new")`, beside what comparing all vectors finds; `--on-read`, the candidates of every query re-embedded
-and the same queries asked again; `--traffic zipf`, queries drawn with Zipf's law, the order learned on the first half
-and measured on the second.
+At 100 % "fade" is measured after `cutover(serve="blend")`, beside what it found before. "score_shift" of a share is the
+distance (Kolmogorov and Smirnov's) between the distributions of crossfade's top-10 scores then and before the
+migration, the largest of any seed. "guard" is what `Migration.validate` finds in the judged queries once all is
+re-embedded.
+
+Also measured: after `cutover(serve="new")`, beside what comparing all vectors finds; `--on-read`, the candidates of
+every query re-embedded and the same queries asked again; `--traffic zipf`, queries drawn with Zipf's law, the order
+learned on the first half and measured on the second.
 """
 
 from __future__ import annotations
@@ -33,7 +37,19 @@ import numpy as np
 import crossfade as cf
 from bench import machine
 from bench.fade_data import METRICS, Judged, Unusable, Values, model, say
-from bench.fade_state import DEPTH, HOT, METHODS, RANDOM, WITHOUT_OLD, Rankings, ask, collection, ranked
+from bench.fade_state import (
+    DEPTH,
+    HOT,
+    METHODS,
+    RANDOM,
+    WITHOUT_OLD,
+    Rankings,
+    ask,
+    collection,
+    ranked,
+    scores_of,
+    shift,
+)
 from crossfade import evaluate, kernels
 from crossfade.encoder import usable_cores
 
@@ -73,6 +89,7 @@ class Bench:
             "exact": {name: _means(self.judged.values(self._exact(name))) for name in ("old", "new")},
             "same_top10_as_exact_after_cutover": float(np.mean([run["identical"] for run in runs])),
             "same_top10_blended_after_cutover": float(np.mean([run["kept"] for run in runs])),
+            "guard": runs[0]["guard"],
             "methods": {},
             "summary": {},
         }
@@ -97,6 +114,7 @@ class Bench:
         points: dict[str, list[Point | None]] = {name: [] for name in self.methods}
         with self._collection(folder, seed) as state:
             old = judged.values(ask(state.asking, judged.queries))
+            scores = scores_of(state.asking, judged.queries)
             if HOT in self.options.order:  # every query was asked once
                 state.docs.search(list(judged.queries.values()), k=DEPTH)
             state.start(self.options.order)
@@ -105,18 +123,24 @@ class Bench:
                 for name in self.methods:
                     found = METHODS[name](state, judged, self.new)
                     point = {"share": share, "embedded": state.embedded, "values": found and judged.values(found)}
+                    if name == "fade":
+                        point["score_shift"] = shift(scores, scores_of(state.asking, judged.queries))
                     points[name].append(point if found else None)
                 say(f"seed {seed}, {share:4.0%} re-embedded, {time.perf_counter() - began:.0f} s")
             before = blended = ask(state.asking, judged.queries)
-            if state.fade():
+            guard = None
+            if state.fade() and state.migration:
                 state.cutover("blend")
                 blended = ask(state.asking, judged.queries)
+                guard = state.migration.validate(
+                    judged.queries, judged.qrels
+                ).to_dict()  # weighs nothing measured above
             if "fade" in points:
-                points["fade"][-1] = {"share": 1.0, "embedded": state.embedded, "values": judged.values(blended)}
+                points["fade"][-1] = {**points["fade"][-1], "values": judged.values(blended)}
             state.cutover("new")
             after = ask(state.asking, judged.queries)
         same = {"identical": _same(self._exact("new"), after), "kept": _same(before, blended)}
-        return {"old": old, "new": judged.values(after), "points": points, **same}
+        return {"old": old, "new": judged.values(after), "points": points, "guard": guard, **same}
 
     def _collection(self, folder: Path, seed: int, order: str | None = None) -> Any:
         order = order or self.options.order
@@ -206,7 +230,7 @@ def _point(points: list[Point], old: Values, at: str = "share") -> Point:
         **_means(values),
         "ci": [compared.low, compared.high],
         "worst_seed": min(of_seeds),
-    }
+    } | ({"score_shift": max(point["score_shift"] for point in points)} if "score_shift" in points[0] else {})
 
 
 def _lift(point: Point, old: dict[str, float], new: dict[str, float]) -> float | None:
@@ -243,6 +267,7 @@ def table(report: dict[str, Any]) -> str:
         area = about.get("area")
         end = f"{'' if area is None else f'{area:.3f}':>8}{about.get('lowest_minus_old', 0.0):+15.4f}"
         lines.append(f"{name:18}" + "".join(at.get(share, f"{'':8}") for share in SHARES) + end)
+    lines.append(report["guard"]["verdict"])
     for point in report.get("on_read", ()):
         lines.append(f"on read, {point['candidates']}: {point['ndcg10']:.4f}, lift {_shown(point['lift'])}")
     for point in report.get("traffic", {}).get("points", ()):

@@ -146,6 +146,19 @@ def ask(docs: cf.Collection, queries: Mapping[str, str], merge: str = "fade", k:
     return {query: hits.ids for query, hits in zip(queries, found, strict=True)}
 
 
+def scores_of(docs: cf.Collection, queries: Mapping[str, str]) -> npt.NDArray[np.float64]:
+    """The scores of all hits of all queries, ascending."""
+    found = docs.search(list(queries.values()), k=DEPTH)
+    return np.sort(np.concatenate([hits.scores for hits in found]).astype(np.float64))
+
+
+def shift(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> float:
+    """Kolmogorov and Smirnov's distance of two samples, each ascending; 1 where they have nothing in common."""
+    every = np.concatenate([before, after])
+    shares = [np.searchsorted(side, every, side="right") / len(side) for side in (before, after)]
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
 def ranked(scores: Rows, ids: Sequence[str], queries: Mapping[str, str]) -> Rankings:
     """The ids of the highest scores `(queries, documents)` of each query, ties by place."""
     rankings = {}

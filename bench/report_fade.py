@@ -46,6 +46,7 @@ ASKED_FOR = (
     '`docs.search(text, merge="rrf")` or `crossfade search FOLDER TEXT --merge rrf` asks for one, for comparison. They '
     "need no Bridge. Where one version serves alone, or one of the encoders is not at hand, the name changes nothing."
 )
+SHIFT = 0.10  # of the distribution of top-10 scores, at most
 LEAST_GAIN = 0.01  # of the new model: below it there is no upgrade to have a share of
 
 
@@ -236,7 +237,7 @@ def losing(reports: Sequence[Report]) -> Iterator[str]:
         f"* Under {blend.MIN_DOCUMENTS} documents, or before so many are embedded, nothing is learned and the old "
         "model answers alone. In a small collection that is a large share of the way.",
         "* Into a model that is worse, the answers follow it down as far as it has weight. Vectors alone can't tell; "
-        "judged queries can.",
+        "judged queries can (`Migration.validate`), or titles of documents: then the old model answers alone.",
         "* Every query is embedded twice while both versions serve, and both indices are asked; after "
         '`cutover(serve="blend")` for as long as that lasts.',
         "* With another order than a random one, queries that nobody asked before gain last.",
@@ -265,6 +266,14 @@ def curves(report: Report) -> Iterator[str]:
         if name == "fade":
             between = [f"{at[share]['ci'][0]:+.3f} to {at[share]['ci'][1]:+.3f}" for share in SHARES]
             yield f"| less old, 95 % | {' | '.join(between)} |  |  |"
+            yield from shifts([at[share].get("score_shift") for share in SHARES])
+
+
+def shifts(found: Sequence[float | None]) -> Iterator[str]:
+    """How far the scores' distribution was from that before, at every share; nothing where a run has not told."""
+    told = [None if it is None else f"{it:.2f}{'' if it <= SHIFT else ' **> 0.10**'}" for it in found]
+    if None not in told:
+        yield f"| shift of the scores, KS | {' | '.join(map(str, told))} |  |  |"
 
 
 def draw(reports: Sequence[Report], path: Path) -> None:

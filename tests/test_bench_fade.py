@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench import fade, report_fade
+from bench.fade_state import shift
 
 from support import bag_of_words, text_of
 
@@ -66,6 +67,17 @@ def test_what_it_reports(report: dict[str, Any]) -> None:
     assert set(report["exact"]) == {"old", "new"}
 
 
+def test_the_shift_of_scores_is_told(report: dict[str, Any]) -> None:
+    """For crossfade's method at every share: none where nothing is re-embedded, and the page has a row of it."""
+    found = [point["score_shift"] for point in report["methods"]["fade"]]
+    assert found[0] == 0.0
+    assert all(0.0 <= it <= 1.0 for it in found)
+    assert max(found) > 0.0
+    assert shift(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 0.5
+    assert "shift of the scores" in "\n".join(report_fade.page([report]))
+    assert next(report_fade.shifts([0.04, 0.12])) == "| shift of the scores, KS | 0.04 | 0.12 **> 0.10** |  |  |"
+
+
 def test_both_ends_are_the_models(report: dict[str, Any]) -> None:
     """At 0 every method is the old model; after the cutover the new one stands, exactly; merges reach it before."""
     metrics = ("ndcg10", "recall10", "mrr")
@@ -107,7 +119,8 @@ def test_the_old_encoder_gone_and_dims_that_are_equal(data: Path, capsys: pytest
     confused = [point["ndcg10"] for point in found["methods"]["new_query"]]
     assert confused[0] < 0.5 * found["old"]["ndcg10"]
     assert confused[-1] == found["new"]["ndcg10"]
-    assert fade.table(found).count("\n") == 6
+    assert fade.table(found).count("\n") == 7
+    assert found["guard"]["verdict"].startswith("no queries")  # 25 are too few
 
 
 def break_ids(folder: Path) -> None:

@@ -85,6 +85,8 @@ def test_create_add_search(folder: Path, source: Path) -> None:
     assert len(hits) == 2
     assert hits[0]["meta"] == {"lang": "en", "year": 2020}
     assert answer("search", folder, "forgotten password", "-k", "2", "--merge", "rrf")["hits"] == hits
+    explained = answer("search", folder, "forgotten password", "-k", "2", "--explain")["explanation"]
+    assert (explained["reason"], [hit["id"] for hit in explained["hits"]]) == ("alone", [hit["id"] for hit in hits])
 
 
 def test_add_again_changes_nothing(kb: Path, source: Path) -> None:

@@ -26,6 +26,7 @@ from crossfade.encoder.models import read_file
 from crossfade.errors import DamagedFile, EncodingFailed, ModelDamaged, ModelError, NotReady
 from crossfade.search.blend import Blend
 from crossfade.search.fade import Fade
+from crossfade.search.judgement import Judgement
 from faults import tracing
 from support import OLD, content_of, filled, wrapped
 from test_encoder_tiny import random_weights, word_tokenizer, write_bert, write_onnx
@@ -95,12 +96,12 @@ def test_no_flipped_bit_of_a_model_is_parsed(tmp_path: Path, name: str) -> None:
 
 
 def test_no_flipped_bit_of_a_bridge_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of hundreds of Bridges and blends with one bit flipped in one of four files, none is given out, or its arrays
+    """Of hundreds of Bridges and blends with one bit flipped in one of eight files, none is given out, or its arrays
     parsed."""
-    fade = learned()
+    fade = learned().judged(Judgement(made_from="judged", full_weight=0.5))
     fade.save(tmp_path)
     whole = {path: path.read_bytes() for path in sorted(tmp_path.iterdir())}
-    assert len(whole) == 4
+    assert len(whole) == 8
     assert Fade.load(tmp_path).bridge.digest == fade.bridge.digest
     monkeypatch.setattr(safetensors.numpy, "load", lambda payload: intact(payload, whole))
     for path, content in whole.items():

@@ -169,7 +169,7 @@ def cut_over(docs: cf.Collection) -> None:
 
 def test_a_merge_needs_nothing_learned(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
     """Too few documents for a Bridge: the blend answers as the old version, a classic merge merges all the same."""
-    with filled(folder, old, 100) as docs:
+    with filled(folder, old, 60) as docs:
         docs.migrate(new).run(until=0.5)
         assert docs.search(QUERIES[0]).method == "live"
         assert docs.search(QUERIES[0], merge="rrf").method == "rrf"

@@ -24,7 +24,7 @@ from crossfade.search import Hits, How, Searcher, check_question
 from crossfade.search.log import forget, logged, report_failing
 from crossfade.search.merges import NAMES, Merge
 from crossfade.space import Space
-from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, figures_of, vectors_of
+from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
 from crossfade.store import Store
 from crossfade.upsert import Upserted, check_vectors, upsert, upsert_stream
 
@@ -296,7 +296,7 @@ class Collection:
             state.documents,
             state.live,
             [describe(version) for version in state.versions.values()],
-            current.status().to_dict() | {"bridge": figures_of(current.quality)} if current else None,
+            current.status().to_dict() | current.learned() if current else None,
         )
 
     def backup(self, destination: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Backup:

@@ -24,7 +24,8 @@ class Status:
         versions: Every version that is kept: number, model, dim, fingerprint, encoder, the engine and precision it was
             begun with, state, documents it lacks, and documents of which its model sees the beginning only.
         migration: The migration on disk, if there is one; its "bridge" tells what the Bridge has reached on held-out
-            documents, each figure with its 95 % interval, and is None where there is none.
+            documents, each figure with its 95 % interval, and is None where there is none; its "guard" tells what
+            queries say of the two models (`Judgement`), with a "verdict" in words.
     """
 
     path: str

@@ -80,6 +80,7 @@ def search(
         list[str] | None, typer.Option("--filter", help="field=value; the same field twice means either.")
     ] = None,
     merge: Annotated[str, typer.Option(help="During a migration: fade, rrf, minmax, zscore or convex.")] = "fade",
+    explain: Annotated[bool, typer.Option("--explain", help="Say why, and by which scores.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the documents most like a text."""
@@ -89,7 +90,8 @@ def search(
 
         with Collection.open(folder, read_only=True) as docs:
             hits = docs.search(text, k=k, filter=results.filter_of(filters or []), merge=cast(Any, merge))
-        report.result(results.hits_payload(text, hits), *results.hit_lines(hits))
+        lines = hits.explain().lines() if explain else results.hit_lines(hits)
+        report.result(results.hits_payload(text, hits, explain), *lines)
 
 
 @app.command()

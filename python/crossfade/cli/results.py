@@ -52,8 +52,8 @@ def _meanings(value: str) -> list[Any]:
     return [value, parsed] if is_value else [value]
 
 
-def hits_payload(query: str, hits: Hits) -> dict[str, Any]:
-    """A search's result as plain values."""
+def hits_payload(query: str, hits: Hits, explain: bool = False) -> dict[str, Any]:
+    """A search's result as plain values, with why it is so where that is asked for."""
     found = [
         {
             "id": hit.id,
@@ -65,7 +65,8 @@ def hits_payload(query: str, hits: Hits) -> dict[str, Any]:
         }
         for hit in hits
     ]
-    return {"query": query, "method": hits.method, "coverage": float(hits.coverage), "hits": found}
+    told = {"explanation": hits.explain().to_dict()} if explain else {}
+    return {"query": query, "method": hits.method, "coverage": float(hits.coverage), "hits": found, **told}
 
 
 def hit_lines(hits: Hits) -> Iterator[str]:
@@ -195,3 +196,4 @@ def status_shown(status: Status) -> Iterator[RenderableType]:
         yield f"migration {fade['source']} → {fade['target']}: {fade['state']}, {done}, {fade['failed']:,} failed"
         if fade["bridge"]:
             yield bridge_line(fade["bridge"])
+            yield f"guard: {fade['guard']['verdict']}"

@@ -16,6 +16,7 @@ from crossfade.encoders import Encoders
 from crossfade.store import Store
 
 from .fill import BATCH, LOOK_SECONDS, Filler
+from .guard import judge_by_titles
 from .learning import LEAST_PAIRS, MOST_PAIRS, Keys, Lesson, current_fade, in_order, learn, only_learner
 from .stopping import Stop
 
@@ -57,8 +58,10 @@ def fit(
         learned = lesson or learned
         pays = lesson is not None and (lesson.gain is None or lesson.gain > 1.0)
         if not pays or pairs >= budget:
-            return learned.quality if learned else None
+            break
         pairs = min(2 * pairs, budget)
+    judge_by_titles(store, encoders, migration, chosen, cores, stop)
+    return learned.quality if learned else None
 
 
 def _budget(encoders: Encoders, state: versions.State, migration: versions.MigrationRow) -> int:

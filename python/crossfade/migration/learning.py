@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ from crossfade.catalog import documents, versions
 from crossfade.errors import InvalidInput, NotReady
 from crossfade.search.blend import FULL_WEIGHT, MIN_DOCUMENTS, Blend
 from crossfade.search.fade import Fade
+from crossfade.search.judgement import Judgement
 from crossfade.search.onesided import OneSided
 from crossfade.store import GRACE_SECONDS, Store, listed, only_builder
 
@@ -97,7 +98,7 @@ def learn(store: Store, migration: versions.MigrationRow, keys: Keys, seed: int,
         with store.writing() as connection:
             versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
         return None
-    _publish(store, migration, fade, "fitted" if better else "fit not adopted", tried.quality)
+    publish(store, migration, fade, "fitted" if better else "fit not adopted", _figures(tried.quality))
     return Lesson(fade.bridge.quality, (_gain(*compared) if better else 0.0) if compared else None)
 
 
@@ -166,7 +167,8 @@ class Refits:
 def _fade(bridge: Bridge, rows: tuple[np.ndarray, np.ndarray], seed: int, present: Fade | None) -> Fade:
     weight = present.blend.full_weight if present else FULL_WEIGHT  # what judged queries have said stays
     blend = Blend.fit(*rows, bridge, full_weight=weight, seed=seed)
-    return Fade(bridge, blend, OneSided.learn(*rows, bridge, (blend.old, blend.new), seed))
+    one_sided = OneSided.learn(*rows, bridge, (blend.old, blend.new), seed)
+    return Fade(bridge, blend, one_sided, present.judgement if present else Judgement())
 
 
 def _compared(bridge: Bridge, present: Fade, old: np.ndarray, new: np.ndarray) -> tuple[Measured, Measured]:
@@ -180,13 +182,16 @@ def _gain(new: Measured, old: Measured) -> float:
     return float(gains.mean() / error) if error > 0 else 0.0
 
 
-def _publish(store: Store, migration: versions.MigrationRow, fade: Fade, event: str, tried: Quality) -> None:
+def publish(
+    store: Store, migration: versions.MigrationRow, fade: Fade, event: str, detail: Mapping[str, object]
+) -> None:
+    """Puts in use what was learned, and notes why; only for who is alone (`only_learner`)."""
     folder, name = store.layout.bridges(migration.source, migration.target), uuid.uuid4().hex[:8]
     fade.save(folder / name)
     with store.writing() as connection:
         replaced = versions.read_migration(connection, migration.id).bridge
         versions.set_bridge(connection, migration.id, name)
-        versions.note(connection, event, _figures(tried))
+        versions.note(connection, event, detail)
     if replaced:
         with contextlib.suppress(OSError):  # a folder that is gone or can't be touched is none to wait for
             os.utime(folder / replaced)  # from now on it is being left; who is about to open it still finds it

@@ -13,14 +13,18 @@ from crossfade.catalog import tasks, versions
 from crossfade.encoder import check_threads
 from crossfade.encoders import Encoders
 from crossfade.errors import CollectionClosed, InvalidInput, NotReady
+from crossfade.judged import Qrels, Queries, judged
 from crossfade.orders import Order, parse
 from crossfade.search.fade import Fade
+from crossfade.search.judgement import Judgement
 from crossfade.space import Space
+from crossfade.status import figures_of
 from crossfade.store import Store
 
 from . import roles
 from .fill import OVER, Filler, catch_up
 from .fit import fit
+from .guard import judge
 from .learning import Refits
 from .ordering import rank_tasks
 from .stopping import Stop
@@ -96,7 +100,9 @@ class Migration:
     ) -> Quality | None:
         """Learns the Bridge and the blend of both versions' scores from a sample, and measures them.
 
-        The sample is re-embedded for real and counts as filled.
+        The sample is re-embedded for real and counts as filled. Where 30 documents of it have titles, both models are
+        then asked up to 150 titles, and each is looked for by its text without the title: up to 300 more texts that
+        either encoder embeds once, and a service is paid for. What they say is provisional (`validate`).
 
         Args:
             sample: Documents to learn from. By default 200, doubled while that gains more held-out recall@10 than its
@@ -195,6 +201,42 @@ class Migration:
         done = state.documents - pending
         learned = row.bridge is not None, row.fill_order, row.serve
         return MigrationStatus(row.state, row.source, row.target, state.documents, done, failed, *learned)
+
+    def validate(self, queries: Queries, qrels: Qrels) -> Judgement:
+        """Asks both models judged queries, and lets new evidence count during the migration as they show it should.
+
+        Old model, new model and blend answer among the documents that have both vectors: after `run` these are all.
+        Where the new model or the blend is worse (a 95 % interval of the difference in nDCG@10 below zero) the guard
+        closes, and the old model answers alone until the cutover. Another weight than the usual one is only taken where
+        a paired test speaks for it. What was judged last counts, also through later fits. Every query is embedded once
+        by either encoder.
+
+        Args:
+            queries: `{query id: text}`, or a BEIR folder.
+            qrels: `{query id: {document id: grade}}`, or a BEIR folder; a grade above zero is relevant.
+
+        Returns:
+            What came out; under 30 queries it says so, and changes nothing.
+
+        Raises:
+            NotReady: Nothing is learned yet, or the migration is over.
+            EncoderMissing: An encoder is not at hand.
+            InvalidInput: The queries can't be used, or no relevant document has a new vector.
+            EncodingFailed: An encoder failed.
+
+        Example:
+            fade.run()
+            print(fade.validate("scifact", "scifact").verdict)
+        """
+        _, current = self._read()
+        with Stop() as asked:
+            return judge(self._store, self._encoders, current, judged(queries, qrels), asked)
+
+    def learned(self) -> dict[str, Any]:
+        """What the Bridge has reached, None where there is none, and what queries say, as plain values."""
+        fade = self._fade(self._read()[1])
+        judgement = fade.judgement if fade else Judgement(full_weight=0.0)
+        return {"bridge": figures_of(fade.bridge.quality if fade else None), "guard": judgement.to_dict()}
 
     @property
     def quality(self) -> Quality | None:

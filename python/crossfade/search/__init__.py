@@ -1,6 +1,7 @@
 """Searches: how a query is answered in every state of a collection."""
 
+from .explanation import Explanation
 from .hits import Hit, Hits
 from .searcher import How, OnRead, Searcher, check_question
 
-__all__ = ["Hit", "Hits", "How", "OnRead", "Searcher", "check_question"]
+__all__ = ["Explanation", "Hit", "Hits", "How", "OnRead", "Searcher", "check_question"]

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,6 +52,26 @@ MOST_COMPARED = 256
 _NAME = "blend"
 
 
+class Parts(NamedTuple):
+    """What blended scores are made of: `(m,)` float64, in standard units of the old model.
+
+    Args:
+        old: z_old.
+        new: β · z_new; NaN where there is no new score.
+        guess: Estimate of the new score, from the old and the bridged one; NaN where nobody asked for a bridged one.
+        expected: The new score; where it is missing the estimate, with the errors on documents like it carried over.
+        bonus: The benefit of the doubt, less what all pay for it; added to `expected`.
+        blended: The weighted sum.
+    """
+
+    old: Float64
+    new: Float64
+    guess: Float64
+    expected: Float64
+    bonus: Float64
+    blended: Float64
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Blended:
     """The scores of one query's candidates.
@@ -59,11 +80,13 @@ class Blended:
         scores: `(m,)` float32, in the order of the candidates; a cosine on the scale asked for.
         coverage: Rank-weighted share of the old version's candidates that have a new vector, 0 to 1.
         weight: Weight of the new evidence, 0 to 1; at 0 the old scores decide.
+        parts: What they are made of; None where they are the old scores.
     """
 
     scores: Float32
     coverage: float
     weight: float
+    parts: Parts | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -212,8 +235,8 @@ class Blend:
         mean, deviation = self.old.mu(old_query), self.old.sigma(old_query)
         z_old = (old_scores.astype(np.float64) - mean) / deviation
         true, bridged = self.estimate.scale * self.new.z(new_query, np.stack([new_scores, bridged_scores]))
-        evidence = self._evidence(z_old, true, bridged, old_rows, head)
-        blended = np.where(np.isnan(z_old), evidence, (1.0 - weight) * z_old + weight * evidence)
+        guess, expected, bonus = self._evidence(z_old, true, bridged, old_rows, head)
+        blended = np.where(np.isnan(z_old), expected + bonus, (1.0 - weight) * z_old + weight * (expected + bonus))
         if cut_over:
             mean, deviation = self.new.mu(new_query), self.new.sigma(new_query) / self.estimate.scale
         scores = mean + deviation * blended
@@ -221,17 +244,20 @@ class Blend:
             raise InvalidInput("every candidate needs a new score, or an old and a bridged one, but got NaN")
         if self.new_bounded if cut_over else self.bounded:
             scores /= max(1.0, scores.max(initial=0.0))
-        return Blended(scores.astype(np.float32), coverage, weight)
+        parts = Parts(z_old, true, guess, expected, bonus, blended)
+        return Blended(scores.astype(np.float32), coverage, weight, parts)
 
-    def _evidence(self, z_old: Float64, true: Float64, bridged: Float64, old_rows: Float32, head: int) -> Float64:
-        """u of every candidate, with the bonus of those whose new score is open."""
+    def _evidence(
+        self, z_old: Float64, true: Float64, bridged: Float64, old_rows: Float32, head: int
+    ) -> tuple[Float64, Float64, Float64]:
+        """Estimate, u and bonus of every candidate."""
         e = self.estimate
         guess = e.intercept + e.old * z_old + e.bridged * bridged
         known = ~np.isnan(true)
         evidence = np.where(known, true, guess)
         bonus = np.where(known, 0.0, e.variance)
         if known.all():
-            return evidence
+            return guess, evidence, bonus
         best_first = np.argsort(-evidence, kind="stable")
         first, rest = best_first[:MOST_COMPARED], best_first[MOST_COMPARED:]
         carried = kriging.carry_over(old_rows[first], self.old.mean, (true - guess)[first], e.shared)
@@ -241,8 +267,7 @@ class Blend:
         # It is paid for by all alike, so that scores keep their scale.
         worth = _worth(head)
         toll = float(worth @ bonus[:head] / worth.sum()) if head else 0.0
-        paid: Float64 = evidence + bonus - toll
-        return paid
+        return guess, evidence, bonus - toll
 
     def save(self, folder: str | Path) -> None:
         """Write `blend.json` and its array file into a folder, atomically; an earlier Blend there is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 from crossfade.catalog.versions import Version
 from crossfade.index import VersionIndex
 
+from .blend import MIN_DOCUMENTS
+from .explanation import Used, Why
 from .fade import Fade
 from .ranking import CANDIDATES, NO_KEY, Keys, Mask, Ranking, Rows, View, present, ranking_of
 
@@ -41,10 +44,12 @@ class Blending:
         count = max(CANDIDATES, k)
         dead = self._view.snapshot.dead
         keys, scores = self._old.candidates(old_queries, count, dead, self._allowed)
-        rankings = [ranking_of(keys[row], scores[row], self._source, k) for row in range(len(old_queries))]
+        covered = [self._new.has(present(head)) for head in keys]
+        rankings = [self._alone(*it, k) for it in zip(keys, scores, covered, strict=True)]
         # Where the new version knows too little of a query's candidates, the old one has decided already,
         # and the query need not be encoded a second time. Only on the new version's scale it must be.
-        blended = [row for row in range(len(old_queries)) if self._cut_over or self._weight(keys[row]) > 0.0]
+        weighs = self._fade.blend.weight_for
+        blended = [row for row, there in enumerate(covered) if self._cut_over or weighs(there) > 0.0]
         if blended:
             new_queries = encode_new(blended)
             found = self._new.candidates(new_queries, count, dead, self._allowed)
@@ -54,8 +59,14 @@ class Blending:
                 rankings[row] = self._blend(old, new, k)
         return rankings
 
-    def _weight(self, head: Keys) -> float:
-        return self._fade.blend.weight_for(self._new.has(present(head)))
+    def _alone(self, keys: Keys, scores: Rows, covered: Mask, k: int) -> Ranking:
+        """What the old version answers, and why it does so alone where it does."""
+        blend = self._fade.blend
+        reason = (
+            "not covered" if blend.full_weight else "guard" if blend.documents >= MIN_DOCUMENTS else "few documents"
+        )
+        ranking = ranking_of(keys, scores, self._source, k, reason)
+        return dataclasses.replace(ranking, coverage=blend.coverage_of(covered))
 
     def _blend(self, old: Found, new: Found, k: int) -> Ranking:
         """Only what either search has not told already is computed: scores don't depend on who computes them."""
@@ -79,7 +90,14 @@ class Blending:
         best = order[:k]
         versions = np.where(np.isnan(new_scores), self._source, self._target)
         return Ranking(
-            keys[best], blended.scores[best], versions[best], keys[order], "fade", blended.coverage, blended.weight
+            keys[best],
+            blended.scores[best],
+            versions[best],
+            keys[order],
+            "fade",
+            blended.coverage,
+            blended.weight,
+            Why("covered", best, Used(old_scores, new_scores, bridged, blended)),
         )
 
 

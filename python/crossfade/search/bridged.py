@@ -7,6 +7,7 @@ import numpy as np
 from crossfade import kernels
 from crossfade.errors import InvalidInput
 
+from .explanation import Used, Why
 from .ranking import CANDIDATES, Mask, Ranking, Rows, View, present
 
 
@@ -41,5 +42,6 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         order = np.lexsort((keys, -scores))
         best = order[:k]
         versions = np.where(np.isnan(true), snapshot.state.live, target)
-        rankings.append(Ranking(keys[best], scores[best], versions[best], keys[order], "bridged", coverage))
+        why = Why("new query", best, Used(None, true, bridged))
+        rankings.append(Ranking(keys[best], scores[best], versions[best], keys[order], "bridged", coverage, why=why))
     return rankings

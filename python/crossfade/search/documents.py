@@ -40,13 +40,17 @@ def documents_of(view: View, rankings: Sequence[Ranking], *, partial: bool = Fal
 
 
 def _hits(ranking: Ranking, found: Mapping[int, Shown]) -> Hits:
-    columns = zip(ranking.keys.tolist(), ranking.scores.tolist(), ranking.versions.tolist(), strict=True)
+    keys = ranking.keys.tolist()
+    columns = zip(keys, ranking.scores.tolist(), ranking.versions.tolist(), strict=True)
     hits = [
         Hit(shown.id, score, version, shown.text, shown.title, shown.meta)
         for key, score, version in columns
         if (shown := found.get(key))
     ]
-    return Hits(tuple(hits), ranking.method, ranking.coverage, ranking.weight)
+    why = ranking.why
+    if len(hits) < len(keys):
+        why = why.of([place for place, key in enumerate(keys) if key in found])
+    return Hits(tuple(hits), ranking.method, ranking.coverage, ranking.weight, why)
 
 
 class Filters:

@@ -8,24 +8,34 @@ from pathlib import Path
 
 from crossfade.bridge import Bridge
 from crossfade.errors import DamagedFile, InvalidInput
-from crossfade.search.blend import Blend
+from crossfade.search.blend import MIN_DOCUMENTS, Blend
 
 from .carried import Carried
+from .judgement import Judgement
 from .onesided import OneSided
 
 
 @dataclasses.dataclass(frozen=True)
 class Fade:
-    """A Bridge, how much new evidence counts, and what to do without old queries. Immutable, kept in one folder."""
+    """A Bridge, how much new evidence counts and what queries say of it, and what to do without old queries.
+
+    Immutable, kept in one folder.
+    """
 
     bridge: Bridge
     blend: Blend
     one_sided: OneSided = dataclasses.field(default_factory=OneSided)
+    judgement: Judgement = dataclasses.field(default_factory=Judgement)
 
     @functools.cached_property
     def carried(self) -> Carried:
         """Scores against old rows that the Bridge carries over."""
         return Carried(self.bridge)
+
+    def judged(self, judgement: Judgement) -> Fade:
+        """The same with the weight that queries speak for."""
+        weight = judgement.full_weight if self.blend.documents >= MIN_DOCUMENTS else 0.0
+        return dataclasses.replace(self, blend=self.blend.with_weight(weight), judgement=judgement)
 
     def save(self, folder: Path) -> None:
         """Writes all, each atomically.
@@ -36,6 +46,7 @@ class Fade:
         self.bridge.save(folder)
         self.blend.save(folder)
         self.one_sided.save(folder)
+        self.judgement.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Fade:
@@ -45,7 +56,7 @@ class Fade:
             DamagedFile: A file is missing or fails its checksum.
         """
         bridge = Bridge.load(folder)
-        return cls(bridge, Blend.load(folder, bridge), OneSided.load(folder))
+        return cls(bridge, Blend.load(folder, bridge), OneSided.load(folder), Judgement.load(folder))
 
     @classmethod
     def find(cls, folder: Path) -> Fade | None:

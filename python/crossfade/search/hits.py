@@ -9,6 +9,8 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
+from .explanation import ALONE, Explanation, Why
+
 
 @dataclasses.dataclass(frozen=True)
 class Hit:
@@ -41,6 +43,7 @@ class Hits(Sequence[Hit]):
             Space only, carried over by the Bridge or compared with what it carries), or the classic `merge` asked for.
         coverage: Share of this query's candidates that had a true vector of the new version, 0 to 1.
         weight: Weight the new version's evidence had, 0 to 1.
+        why: What `explain` is made of.
 
     Example:
         >>> hits = Hits((Hit("a1", 0.8, 1, "How do I reset my password?", None, {}),))
@@ -52,6 +55,11 @@ class Hits(Sequence[Hit]):
     method: str = "live"
     coverage: float = 0.0
     weight: float = 0.0
+    why: Why = dataclasses.field(default=ALONE, repr=False, compare=False)
+
+    def explain(self) -> Explanation:
+        """What decided and why, and which scores each hit was ranked by; `print` it, or take its `to_dict()`."""
+        return Explanation.of(self)
 
     @property
     def ids(self) -> list[str]:
@@ -72,7 +80,7 @@ class Hits(Sequence[Hit]):
     def __getitem__(self, position: slice) -> Hits: ...
     def __getitem__(self, position: SupportsIndex | slice) -> Hit | Hits:
         if isinstance(position, slice):
-            return dataclasses.replace(self, items=self.items[position])
+            return dataclasses.replace(self, items=self.items[position], why=self.why.of(position))
         return self.items[position]
 
     def __iter__(self) -> Iterator[Hit]:

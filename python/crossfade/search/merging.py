@@ -8,6 +8,7 @@ import numpy as np
 
 from crossfade.catalog.versions import Version
 
+from .explanation import Why
 from .merges import MERGES, Found, Merge
 from .ranking import CANDIDATES, Mask, Ranking, Rows, View, present
 
@@ -41,5 +42,5 @@ def rank_merged(
         keys = best.keys[:k]
         versions = np.where(embedded[keys.astype(np.int64)], pair[1].id, pair[0].id)
         scores = best.scores[:k].astype(np.float32)
-        rankings.append(Ranking(keys, scores, versions, best.keys, method=merge))
+        rankings.append(Ranking(keys, scores, versions, best.keys, method=merge, why=Why("merge")))
     return rankings

@@ -12,6 +12,7 @@ from crossfade.catalog import Database
 from crossfade.encoders import Encoders
 from crossfade.store import Snapshot
 
+from .explanation import ALONE, Why
 from .fade import Fade
 
 Keys: TypeAlias = npt.NDArray[np.uint64]
@@ -43,6 +44,7 @@ class Ranking:
     method: str = "live"
     coverage: float = 0.0
     weight: float = 0.0
+    why: Why = ALONE
 
 
 def present(keys: Keys) -> Keys:
@@ -51,8 +53,8 @@ def present(keys: Keys) -> Keys:
     return there
 
 
-def ranking_of(keys: Keys, scores: npt.NDArray[np.float32], version: int, k: int) -> Ranking:
+def ranking_of(keys: Keys, scores: npt.NDArray[np.float32], version: int, k: int, reason: str = "alone") -> Ranking:
     """The `k` best of what one version found alone, best first; missing keys are left out."""
     there = keys != NO_KEY
     considered, best = keys[there], scores[there][:k]
-    return Ranking(considered[:k], best, np.full(len(best), version, np.int64), considered)
+    return Ranking(considered[:k], best, np.full(len(best), version, np.int64), considered, why=Why(reason))

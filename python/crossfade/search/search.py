@@ -26,14 +26,15 @@ def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None, m
     old_queries = _old_queries(view, pair[0], texts) if pair else None
     if pair is None or (old_queries is None and state.live == pair[1].id):
         queries = encoders.get(state.live_version).encode(texts, kind="query")
-        return rank_vectors(view, state.live, queries, k, allowed)
+        reason = "alone" if state.pair is None else "not fitted" if pair is None else "old encoder missing"
+        return rank_vectors(view, state.live, queries, k, allowed, reason)
     source, target = pair
     if old_queries is None:  # the old encoder can't be called any more: the Bridge stands in for it
         queries = encoders.get(target).encode(texts, kind="query")
         return rank_bridged(view, target.id, queries, k, allowed)
     new_encoder = encoders.get(target) if state.live == target.id else encoders.find(target, again=False)
     if new_encoder is None:  # another process fills, and this one goes on as it did
-        return rank_vectors(view, source.id, old_queries, k, allowed)
+        return rank_vectors(view, source.id, old_queries, k, allowed, "new encoder missing")
 
     def encode_new(positions: Sequence[int]) -> Rows:
         return new_encoder.encode([texts[position] for position in positions], kind="query")
@@ -65,10 +66,12 @@ def _old_queries(view: View, source: Version, texts: Sequence[str]) -> Rows | No
         return None
 
 
-def rank_vectors(view: View, version: int, queries: Rows, k: int, allowed: Mask | None) -> list[Ranking]:
-    """Ranks documents by one version alone."""
+def rank_vectors(
+    view: View, version: int, queries: Rows, k: int, allowed: Mask | None, reason: str = "alone"
+) -> list[Ranking]:
+    """Ranks documents by one version alone, for a reason of `REASONS`."""
     keys, scores = view.snapshot.indices[version].candidates(queries, k, view.snapshot.dead, allowed)
-    return [ranking_of(keys[row], scores[row], version, k) for row in range(len(queries))]
+    return [ranking_of(keys[row], scores[row], version, k, reason) for row in range(len(queries))]
 
 
 def rank_old_vectors(

@@ -101,7 +101,8 @@ class Searcher:
                 return rank_bridged(view, beside.id, rows, k, allowed)
             if space is not None:
                 state.live_version.space.require(space, "a query vector")
-            return rank_vectors(view, state.live, _query_rows(vector, state.live_version.space), k, allowed)
+            rows = _query_rows(vector, state.live_version.space)
+            return rank_vectors(view, state.live, rows, k, allowed, "old vector" if state.filling else "alone")
 
         return self._answer(conditions, rank, on_read)[0]
 
