@@ -54,6 +54,7 @@ class SearchLog:
         self._keys: Keys = np.empty(0, np.uint64)
         self._amounts: Amounts = np.empty(0, np.float64)
         self._queries: dict[str, tuple[int, float]] = {}
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._due = time.monotonic() + INTERVAL_SECONDS
 
@@ -61,11 +62,11 @@ class SearchLog:
         """Notes searches: their texts, where they may be kept, and the documents each looked at, best first."""
         if self._entries.qsize() < MOST_WAITING:
             self._entries.put((time.time(), texts, considered))
-        if time.monotonic() >= self._due:
-            # Two searches may come here at once: the worst is two writes.
-            self._due = time.monotonic() + INTERVAL_SECONDS
-            self._thread = threading.Thread(target=self._write_quietly, name="crossfade-log", daemon=True)
-            self._thread.start()
+        if time.monotonic() >= self._due and self._starting.acquire(blocking=False):
+            try:
+                self._start_writing()
+            finally:
+                self._starting.release()
 
     def take(self, most: int) -> Noted:
         """What was noted, and not taken yet: of documents those looked at most, and so many at most."""
@@ -78,11 +79,22 @@ class SearchLog:
             return Noted(hits, queries)
 
     def close(self) -> None:
-        """Waits for the thread; what was not taken stays there."""
-        self._due = float("inf")
+        """Waits for the thread, and has no other one started; what was not taken stays there."""
+        with self._starting:
+            self._due = float("inf")
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+
+    def _start_writing(self) -> None:
+        """Starts the thread, unless it has been started or closed meanwhile, or still waits for its turn to write."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + INTERVAL_SECONDS
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._write_quietly, name="crossfade-log", daemon=True)
+            self._thread.start()
 
     def _write_quietly(self) -> None:
         write = self._write()
