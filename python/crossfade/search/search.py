@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from crossfade.catalog.versions import Version
 
+from .asked import Asked
 from .blending import Blending
 from .bridged import rank_bridged
 from .merges import FADE, Merge
@@ -13,24 +14,24 @@ from .merging import rank_merged
 from .ranking import Mask, Ranking, Rows, View, ranking_of
 
 
-def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None, merge: Merge = FADE) -> list[Ranking]:
+def rank_texts(view: View, asked: Asked, k: int, allowed: Mask | None, merge: Merge = FADE) -> list[Ranking]:
     """Ranks documents for texts: `k` at most for each, by the blend or by a classic merge of both versions."""
     state, encoders = view.snapshot.state, view.encoders
     filling = _second(view, merge)
     if filling is None:
-        queries = encoders.get(state.live_version).encode(texts, kind="query")
+        queries = asked.encode(encoders.get(state.live_version))
         return rank_vectors(view, state.live, queries, k, allowed)
     encoder = encoders.find(state.live_version) if view.fade else encoders.get(state.live_version)
     if encoder is None:  # it can't be called any more: the Bridge stands in for it
-        queries = encoders.get(filling).encode(texts, kind="query")
+        queries = asked.encode(encoders.get(filling))
         return rank_bridged(view, filling.id, queries, k, allowed)
-    old_queries = encoder.encode(texts, kind="query")
+    old_queries = asked.encode(encoder)
     new_encoder = encoders.find(filling)
     if new_encoder is None:  # another process fills, and this one goes on as it did
         return rank_vectors(view, state.live, old_queries, k, allowed)
 
     def encode_new(positions: Sequence[int]) -> Rows:
-        return new_encoder.encode([texts[position] for position in positions], kind="query")
+        return asked.encode(new_encoder, positions)
 
     if view.fade is None or merge != FADE:
         return rank_merged(view, filling.id, old_queries, encode_new, merge, k, allowed)
