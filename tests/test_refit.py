@@ -53,11 +53,12 @@ def test_any_beginning_of_the_order_is_uniform() -> None:
     assert in_order(keys, 1).tolist() != order.tolist()
 
 
-def test_a_run_learns_again_at_doublings(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_run_learns_again_at_doublings(folder: Path, old: cf.Encoder, new: cf.Encoder, seed: int) -> None:
     """From 200 pairs on, each time there are twice as many; what is in use has learned from the most that helped."""
     with filled(folder, old, COUNT) as docs:
         fade = docs.migrate(new)
-        first = fade.fit(sample=200)
+        first = fade.fit(sample=200, seed=seed)
         assert first is not None
         fade.run()
         seen = figures(folder, "fitted") + figures(folder, "fit not adopted")

@@ -132,10 +132,9 @@ def only_learner(store: Store, migration: versions.MigrationRow) -> Iterator[boo
 class Refits:
     """Learns again during a fill, each time there are twice as many pairs as were learned from."""
 
-    def __init__(self, store: Store, migration: versions.MigrationRow, seed: int, stop: Stop) -> None:
+    def __init__(self, store: Store, migration: versions.MigrationRow, stop: Stop) -> None:
         self._store = store
         self._migration = migration
-        self._seed = seed
         self._stop = stop
         fade = current_fade(store, migration)
         self._pairs = fade.bridge.quality.pairs if fade else MOST_PAIRS
@@ -150,12 +149,13 @@ class Refits:
                 return
             fade = current_fade(self._store, self._migration)  # another process may have been faster
             self._pairs = max(self._pairs, fade.bridge.quality.pairs) if fade else MOST_PAIRS
-            if self._done() >= min(2 * self._pairs, MOST_PAIRS) > self._pairs:
-                self._learn()
+            if fade and self._done() >= min(2 * self._pairs, MOST_PAIRS) > self._pairs:
+                self._learn(fade.blend.seed)
 
-    def _learn(self) -> None:
+    def _learn(self, seed: int) -> None:
+        """From what is embedded: the beginning of the sample's order is a uniform sample, the rest is not."""
         with self._store.reading() as connection:
-            order = in_order(documents.all_keys(connection), self._seed)
+            order = in_order(documents.all_keys(connection), seed)
         new = self._store.snapshot().indices.get(self._migration.target)
         if new is None:
             return
@@ -164,7 +164,7 @@ class Refits:
         length = int(np.flatnonzero(lacking)[-1]) + 1 if lacking.any() else 0
         uniform, others = order[:length][there[:length]], order[length:][there[length:]]
         others = others[: MOST_PAIRS - len(uniform)]
-        learn(self._store, self._migration, uniform, others, self._seed, self._stop)
+        learn(self._store, self._migration, uniform, others, seed, self._stop)
         self._pairs = max(2 * self._pairs, len(uniform) + len(others))
 
     def _done(self) -> int:

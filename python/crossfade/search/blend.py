@@ -77,6 +77,7 @@ class Blend:
         documents: How many documents it was learned from.
         bounded: Whether scores are cosines, which may not exceed 1.
         bridge: Digest of the Bridge it belongs to.
+        seed: Of the sample's order.
     """
 
     old: StandardUnits
@@ -86,6 +87,7 @@ class Blend:
     documents: int
     bounded: bool
     bridge: str
+    seed: int = 0
 
     @classmethod
     def fit(
@@ -105,7 +107,7 @@ class Blend:
             new_rows: `(n, d2)` floats, row by row of the same documents.
             bridge: Fitted on such pairs; its method is fitted again without the pair it estimates.
             full_weight: Weight at full coverage, 0 to 1. Learn it from judged queries where there are any.
-            seed: Of the stand-in queries and the folds.
+            seed: Of the sample's order, the stand-in queries and the folds.
             more: Of further pairs, of any documents, that the Bridge was fitted to as well.
 
         Raises:
@@ -126,6 +128,7 @@ class Blend:
             documents=len(old),
             bounded=bool(np.allclose(np.linalg.norm(old, axis=1), 1.0, atol=0.01)),
             bridge=bridge.digest,
+            seed=seed,
         )
 
     def with_weight(self, full_weight: float) -> Blend:
@@ -256,6 +259,7 @@ class Blend:
             "documents": self.documents,
             "bounded": self.bounded,
             "bridge": self.bridge,
+            "seed": self.seed,
         }
         files.write(Path(folder), _NAME, arrays, facts)
 
@@ -280,6 +284,7 @@ class Blend:
                 facts["documents"],
                 facts["bounded"],
                 facts["bridge"],
+                facts.get("seed", 0),  # format 1 had none
             )
 
 
