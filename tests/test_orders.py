@@ -16,6 +16,7 @@ from crossfade.errors import InvalidInput
 from crossfade.migration import ordering
 from crossfade.migration.stopping import Stop
 from crossfade.orders import Age, Default, Failing, Hot, Priority, Random, Recent, Uncertain, parse
+from embedding_service import Service, http
 from support import COUNT, NEW, OLD, documents, filled, stop_after_one_batch, text_of, wrapped
 
 DAY = 86_400.0
@@ -261,6 +262,18 @@ def test_a_report_during_a_migration_moves_what_it_finds_to_the_front(docs: cf.C
     rank(docs)
     docs.report_failing(text_of(377))
     assert waiting(docs)[0] == "d377"
+
+
+def test_queries_of_a_service_are_not_asked_again(folder: Path, service: Service) -> None:
+    """It would charge for them: the order goes by what searches were counted to look at."""
+    old = http(service)
+    with filled(folder, old, COUNT) as docs:
+        found = docs.search(text_of(3), k=5).ids
+        docs.migrate(wrapped(*NEW), order="hot")
+        before = len(service.seen)
+        rank(docs)
+        assert len(service.seen) == before
+        assert waiting(docs)[:5] == found
 
 
 def test_logged_queries_are_asked_again(folder: Path, old: cf.Encoder) -> None:
