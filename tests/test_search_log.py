@@ -43,11 +43,11 @@ def test_queries_are_logged(docs: cf.Collection) -> None:
 
 
 def test_documents_count_by_how_high_they_were_found(docs: cf.Collection, folder: Path) -> None:
-    """The first counts 1, the second 10/11, and so on, for every search."""
+    """The first counts 1, the second 100/101, the third 100/104, and so on, for every search."""
     ids = docs.search(text_of(5), k=3).ids
     docs.search(text_of(5), k=2)
     docs.close()
-    assert hits_of(folder) == pytest.approx({ids[0]: 2, ids[1]: 20 / 11, ids[2]: 10 / 12})
+    assert hits_of(folder) == pytest.approx({ids[0]: 2, ids[1]: 200 / 101, ids[2]: 100 / 104})
 
 
 def test_searches_of_two_versions_count_all_candidates(docs: cf.Collection, folder: Path, new: cf.Encoder) -> None:

@@ -19,7 +19,9 @@ INTERVAL_SECONDS = 5.0  # between two writes by the timer
 MOST_WAITING = 20_000  # searches noted and not yet added up; beyond them searches go unnoted
 MOST_KEYS = 100_000  # the documents looked at least are forgotten beyond
 MOST_TEXTS = 10_000
-RANK_OFFSET = 10.0  # a document of rank r (from 0) counts 10 / (r + 10): the first once, the eleventh half
+# A document of rank r (from 0) counts 1 / (1 + (r / 10)²): the first once, the eleventh half, the hundredth next to
+# nothing. What is shown is decided among the first; re-embedding those of many queries gains more than all of few.
+HALF_RANK = 10.0
 
 Keys = npt.NDArray[np.uint64]
 Amounts = npt.NDArray[np.float64]
@@ -34,7 +36,7 @@ class Noted(NamedTuple):
 
 def amounts(keys: npt.NDArray[np.uint64] | npt.NDArray[np.int64]) -> Amounts:
     """What documents count that a search looked at, best first."""
-    return RANK_OFFSET / (np.arange(len(keys), dtype=np.float64) + RANK_OFFSET)
+    return 1.0 / (1.0 + (np.arange(len(keys), dtype=np.float64) / HALF_RANK) ** 2)
 
 
 class SearchLog:
