@@ -113,7 +113,7 @@ class _Facts:
 
 def leverages(index: VersionIndex, keys: npt.NDArray[np.uint64]) -> Floats:
     """How far the vectors of `keys` lie out, in the directions in which a sample of them varies little: `(n,)`."""
-    sample = index.gather(keys[:: -(-len(keys) // SAMPLE)]).astype(np.float64)
+    sample = index.gather(keys[:: -(-len(keys) // SAMPLE)].copy()).astype(np.float64)
     center = sample.mean(axis=0)
     covariance = (sample - center).T @ (sample - center) / len(sample)
     dim = len(center)
