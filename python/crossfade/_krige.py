@@ -49,8 +49,8 @@ def krige(
     Example:
         >>> rows = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
         >>> known = np.array([0.5, np.nan, np.nan], dtype=np.float32)
-        >>> krige(rows, known, shared=0.9, common=0.1).expected.round(3).tolist()
-        [0.0, 0.4550000131130219, 0.04500000178813934]
+        >>> krige(rows, known, shared=0.9, common=0.1).expected.astype(float).round(3).tolist()
+        [0.0, 0.455, 0.045]
     """
     try:
         return Kriged(*_core.krige(rows, errors, center, shared, common))

@@ -184,13 +184,7 @@ def unit(rows: NDArray[Any]) -> Float32:
     return kernels.normalize(unscaled, bad=np.zeros(len(rows), np.bool_))
 
 
-def carry_unseen(
-    old: Stored,
-    new: Stored,
-    kind: tuple[str, float],
-    fold: NDArray[np.int64],
-    more: Moments | None = None,
-) -> Float32:
+def carry_unseen(old: Stored, new: Stored, kind: tuple[str, float], fold: NDArray[np.int64]) -> Float32:
     """Every old row carried over by a map that was fitted without it, and without the others of its fold.
 
     Args:
@@ -198,13 +192,11 @@ def carry_unseen(
         new: Rows `(n, d2)` of the same texts.
         kind: Method and strength.
         fold: `(n,)`, each row's fold, from 0 on; at least two, none of them empty.
-        more: Of further pairs that every map may see.
     """
     parts = [Moments.of(old, new, np.flatnonzero(fold == number)) for number in range(int(fold.max()) + 1)]
     carried = np.empty((len(old), new.shape[1]), np.float32)
     for number in range(len(parts)):
-        others = [*parts[:number], *parts[number + 1 :], *([more] if more else [])]
-        moments = functools.reduce(lambda left, right: left + right, others)
+        moments = functools.reduce(lambda left, right: left + right, [*parts[:number], *parts[number + 1 :]])
         held = fold == number
         carried[held] = carry(old[held], Solver(moments).solve(*kind), moments)
     return carried

@@ -95,7 +95,7 @@ def _learn_alone(store: Store, migration: versions.MigrationRow, chosen: Keys, s
                 present = current_fade(store, migration) if waited else before
                 if waited and present and present.bridge.quality.pairs >= len(chosen):
                     return Lesson(present.bridge.quality, None)
-                return learn(store, migration, chosen, chosen[:0], seed, stop)
+                return learn(store, migration, chosen, seed, stop)
         waited = True
         stop.pause(LOOK_SECONDS / 10)
     return None

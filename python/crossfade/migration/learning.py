@@ -1,4 +1,4 @@
-"""Learning: Bridges and blend from pairs that are there, judged on documents that no map is ever fitted to."""
+"""Learning: Bridge and blend from pairs that are there, judged on documents that no map is ever fitted to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade.bridge import Bridge, Quality
-from crossfade.bridge.fitting import Moments
 from crossfade.bridge.measuring import HeldOut, Measured
 from crossfade.catalog import documents, versions
 from crossfade.errors import InvalidInput, NotReady
@@ -35,8 +34,6 @@ Keys: TypeAlias = npt.NDArray[np.uint64]
 LEAST_PAIRS, MOST_PAIRS = MIN_DOCUMENTS, 5_000
 # One document in so many is never fitted to.
 HELD_OUT = 5
-# So much of the beginning of the order may lack vectors and still pass for a uniform sample.
-MOST_MISSING = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +60,16 @@ def held_out(keys: Keys) -> npt.NDArray[np.bool_]:
     return marks
 
 
-def learn(
-    store: Store, migration: versions.MigrationRow, uniform: Keys, others: Keys, seed: int, stop: Stop
-) -> Lesson | None:
-    """Fits to the pairs of these documents, and publishes what was learned where it is better than what is in use.
+def learn(store: Store, migration: versions.MigrationRow, keys: Keys, seed: int, stop: Stop) -> Lesson | None:
+    """Learns from the pairs of these documents, and publishes it.
+
+    A Bridge replaces the one in use only where it is better on documents that neither was fitted to. How scores are
+    blended is learned anew in any case.
 
     Args:
         store: The collection's.
         migration: Between its two versions.
-        uniform: A uniform sample of the documents.
-        others: Further documents, however they were chosen: more for the maps to be fitted to, nothing to be judged on.
+        keys: Of the documents. A uniform sample, or what is embedded meanwhile: that is what searches look at.
         seed: Of the stand-in queries, the folds and the bootstrap.
         stop: A signal is raised at once while it fits.
 
@@ -83,29 +80,25 @@ def learn(
     if migration.target not in snapshot.indices:
         raise NotReady(OVER)
     old, new = snapshot.indices[migration.source], snapshot.indices[migration.target]
-    uniform, others = (np.sort(keys[old.has(keys) & new.has(keys)]) for keys in (uniform, others))
-    judges = held_out(uniform)
-    if len(uniform) < LEAST_PAIRS or judges.sum() < 2:
+    keys = np.sort(keys[old.has(keys) & new.has(keys)])
+    judges = held_out(keys)
+    if len(keys) < LEAST_PAIRS or judges.sum() < 2:
         return None
-    others = others[~held_out(others)]
-    keys = np.concatenate([uniform, others])
     rows = old.gather(keys), new.gather(keys)
-    marks = np.concatenate([judges, np.zeros(len(others), np.bool_)])
     spaces = [snapshot.state.versions[number].space for number in (migration.source, migration.target)]
     present = current_fade(store, migration)
     try:
         with stop.droppable():
-            bridges = Bridge.fit_both(*rows, source=spaces[0], target=spaces[1], seed=seed, held_out=marks)
-            compared = _compared(bridges[0], present, rows[0][marks], rows[1][marks])
-            if compared and not compared[0].is_better(compared[1]):
-                return _kept(store, present, bridges[0].quality)
-            fade = _fade(bridges, rows, len(uniform), seed, present)
+            tried = Bridge.fit(*rows, source=spaces[0], target=spaces[1], seed=seed, held_out=judges)
+            compared = _compared(tried, present, rows[0][judges], rows[1][judges]) if present else None
+            better = not compared or compared[0].is_better(compared[1])
+            fade = _fade(tried if better or not present else present.bridge, rows, seed, present)
     except InvalidInput as error:  # of rows that don't vary nothing can be learned, but they can be replaced
         with store.writing() as connection:
             versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
         return None
-    _publish(store, migration, fade)
-    return Lesson(fade.bridge.quality, _gain(*compared) if compared else None)
+    _publish(store, migration, fade, "fitted" if better else "fit not adopted", tried.quality)
+    return Lesson(fade.bridge.quality, (_gain(*compared) if better else 0.0) if compared else None)
 
 
 def current_fade(store: Store, migration: versions.MigrationRow) -> Fade | None:
@@ -132,9 +125,10 @@ def only_learner(store: Store, migration: versions.MigrationRow) -> Iterator[boo
 class Refits:
     """Learns again during a fill, each time there are twice as many pairs as were learned from."""
 
-    def __init__(self, store: Store, migration: versions.MigrationRow, stop: Stop) -> None:
+    def __init__(self, store: Store, migration: versions.MigrationRow, seed: int, stop: Stop) -> None:
         self._store = store
         self._migration = migration
+        self._seed = seed
         self._stop = stop
         fade = current_fade(store, migration)
         self._pairs = fade.bridge.quality.pairs if fade else MOST_PAIRS
@@ -149,23 +143,18 @@ class Refits:
                 return
             fade = current_fade(self._store, self._migration)  # another process may have been faster
             self._pairs = max(self._pairs, fade.bridge.quality.pairs) if fade else MOST_PAIRS
-            if fade and self._done() >= min(2 * self._pairs, MOST_PAIRS) > self._pairs:
-                self._learn(fade.blend.seed)
+            if self._done() >= min(2 * self._pairs, MOST_PAIRS) > self._pairs:
+                self._learn()
 
-    def _learn(self, seed: int) -> None:
-        """From what is embedded: the beginning of the sample's order is a uniform sample, the rest is not."""
+    def _learn(self) -> None:
         with self._store.reading() as connection:
-            order = in_order(documents.all_keys(connection), seed)
+            keys = in_order(documents.all_keys(connection), self._seed)
         new = self._store.snapshot().indices.get(self._migration.target)
         if new is None:
             return
-        there = new.has(order)
-        lacking = np.cumsum(~there[:MOST_PAIRS]) <= MOST_MISSING * (np.arange(len(there[:MOST_PAIRS])) + 1.0)
-        length = int(np.flatnonzero(lacking)[-1]) + 1 if lacking.any() else 0
-        uniform, others = order[:length][there[:length]], order[length:][there[length:]]
-        others = others[: MOST_PAIRS - len(uniform)]
-        learn(self._store, self._migration, uniform, others, seed, self._stop)
-        self._pairs = max(2 * self._pairs, len(uniform) + len(others))
+        keys = keys[new.has(keys)][:MOST_PAIRS]
+        learn(self._store, self._migration, keys, self._seed, self._stop)
+        self._pairs = max(2 * self._pairs, len(keys))
 
     def _done(self) -> int:
         with self._store.reading() as connection:
@@ -174,21 +163,13 @@ class Refits:
         return state.documents - target.pending if target and target.id == self._migration.target else 0
 
 
-def _fade(
-    bridges: tuple[Bridge, Bridge], rows: tuple[np.ndarray, np.ndarray], uniform: int, seed: int, present: Fade | None
-) -> Fade:
-    old, new = (side[:uniform] for side in rows)
-    more = Moments.of(rows[0][uniform:], rows[1][uniform:]) if len(rows[0]) > uniform else None
+def _fade(bridge: Bridge, rows: tuple[np.ndarray, np.ndarray], seed: int, present: Fade | None) -> Fade:
     weight = present.blend.full_weight if present else FULL_WEIGHT  # what judged queries have said stays
-    blend = Blend.fit(old, new, bridges[0], full_weight=weight, seed=seed, more=more)
-    return Fade(bridges[0], blend, OneSided.learn(old, new, bridges, (blend.old, blend.new), seed, more))
+    blend = Blend.fit(*rows, bridge, full_weight=weight, seed=seed)
+    return Fade(bridge, blend, OneSided.learn(*rows, bridge, (blend.old, blend.new), seed))
 
 
-def _compared(
-    bridge: Bridge, present: Fade | None, old: np.ndarray, new: np.ndarray
-) -> tuple[Measured, Measured] | None:
-    if present is None:
-        return None
+def _compared(bridge: Bridge, present: Fade, old: np.ndarray, new: np.ndarray) -> tuple[Measured, Measured]:
     held = HeldOut(old, new)
     return held.measure(bridge.apply(old)), held.measure(present.bridge.apply(old))
 
@@ -199,19 +180,13 @@ def _gain(new: Measured, old: Measured) -> float:
     return float(gains.mean() / error) if error > 0 else 0.0
 
 
-def _kept(store: Store, present: Fade | None, tried: Quality) -> Lesson | None:
-    with store.writing() as connection:
-        versions.note(connection, "fit not adopted", _figures(tried))
-    return Lesson(present.bridge.quality, 0.0) if present else None
-
-
-def _publish(store: Store, migration: versions.MigrationRow, fade: Fade) -> None:
+def _publish(store: Store, migration: versions.MigrationRow, fade: Fade, event: str, tried: Quality) -> None:
     folder, name = store.layout.bridges(migration.source, migration.target), uuid.uuid4().hex[:8]
     fade.save(folder / name)
     with store.writing() as connection:
         replaced = versions.read_migration(connection, migration.id).bridge
         versions.set_bridge(connection, migration.id, name)
-        versions.note(connection, "fitted", _figures(fade.bridge.quality))
+        versions.note(connection, event, _figures(tried))
     if replaced:
         with contextlib.suppress(OSError):  # a folder that is gone or can't be touched is none to wait for
             os.utime(folder / replaced)  # from now on it is being left; who is about to open it still finds it

@@ -174,7 +174,7 @@ class Migration:
                 fit(self._store, self._encoders, state, current, None, SEED, progress, asked, cores, until)
             if until > 0.0:
                 rank_tasks(self._store, self._encoders, current, asked)
-            refits = Refits(self._store, current, asked) if current.state == "filling" else None
+            refits = Refits(self._store, current, SEED, asked) if current.state == "filling" else None
             filler = Filler(self._store, encoder, target.id, cores, asked)
             filler.run(until, progress, refits.consider if refits else None)
             failure = catch_up(self._store, self._encoders, current.source, asked, cores)

@@ -32,7 +32,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crossfade.bridge import Bridge, files
-from crossfade.bridge.fitting import Moments
 from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.search import kriging
 from crossfade.search.estimate import Estimate
@@ -77,7 +76,6 @@ class Blend:
         documents: How many documents it was learned from.
         bounded: Whether scores are cosines, which may not exceed 1.
         bridge: Digest of the Bridge it belongs to.
-        seed: Of the sample's order.
     """
 
     old: StandardUnits
@@ -87,7 +85,6 @@ class Blend:
     documents: int
     bounded: bool
     bridge: str
-    seed: int = 0
 
     @classmethod
     def fit(
@@ -98,17 +95,15 @@ class Blend:
         *,
         full_weight: float = FULL_WEIGHT,
         seed: int = 0,
-        more: Moments | None = None,
     ) -> Blend:
-        """Learn the units and the estimate from a uniform sample of documents that have both vectors.
+        """Learn the units and the estimate from documents that have both vectors.
 
         Args:
             old_rows: `(n, d1)` floats. Under 64 rows the Blend's weight is 0.
             new_rows: `(n, d2)` floats, row by row of the same documents.
             bridge: Fitted on such pairs; its method is fitted again without the pair it estimates.
             full_weight: Weight at full coverage, 0 to 1. Learn it from judged queries where there are any.
-            seed: Of the sample's order, the stand-in queries and the folds.
-            more: Of further pairs, of any documents, that the Bridge was fitted to as well.
+            seed: Of the stand-in queries and the folds.
 
         Raises:
             InvalidInput: Wrong shapes, NaN, rows that don't vary, or a weight out of range.
@@ -123,12 +118,11 @@ class Blend:
         enough = len(old) >= MIN_DOCUMENTS
         return cls(
             *units,
-            estimate=Estimate.learn(old, new, bridge, units, seed, more) if enough else Estimate.none(),
+            estimate=Estimate.learn(old, new, bridge, units, seed) if enough else Estimate.none(),
             full_weight=full_weight if enough else 0.0,
             documents=len(old),
             bounded=bool(np.allclose(np.linalg.norm(old, axis=1), 1.0, atol=0.01)),
             bridge=bridge.digest,
-            seed=seed,
         )
 
     def with_weight(self, full_weight: float) -> Blend:
@@ -159,7 +153,9 @@ class Blend:
         Returns:
             0 to 1; exactly 0 where none has one.
         """
-        coverage = self.coverage_of(covered)
+        return self._weight_at(self.coverage_of(covered))
+
+    def _weight_at(self, coverage: float) -> float:
         return self.full_weight * coverage ** ((1.0 - self.estimate.explained) / 2.0) if coverage > 0.0 else 0.0
 
     def score(
@@ -202,13 +198,13 @@ class Blend:
                 f"a candidate needs three scores and a row, got shapes {old_scores.shape}, {new_scores.shape}, "
                 f"{bridged_scores.shape} and {old_rows.shape} with head {head}"
             )
-        coverage, weight = self.coverage_of(known[:head]), self.weight_for(known[:head])
+        coverage = self.coverage_of(known[:head])
+        weight = self._weight_at(coverage)
         if weight == 0.0:
             return Blended(old_scores.astype(np.float32), coverage, 0.0)
         mean, deviation = self.old.mu(old_query), self.old.sigma(old_query)
         z_old = (old_scores.astype(np.float64) - mean) / deviation
-        true = self.estimate.scale * self.new.z(new_query, new_scores)
-        bridged = self.estimate.scale * self.new.z(new_query, bridged_scores)
+        true, bridged = self.estimate.scale * self.new.z(new_query, np.stack([new_scores, bridged_scores]))
         evidence = self._evidence(z_old, true, bridged, old_rows, head)
         scores = mean + deviation * ((1.0 - weight) * z_old + weight * evidence)
         if not np.isfinite(scores).all():
@@ -259,7 +255,6 @@ class Blend:
             "documents": self.documents,
             "bounded": self.bounded,
             "bridge": self.bridge,
-            "seed": self.seed,
         }
         files.write(Path(folder), _NAME, arrays, facts)
 
@@ -284,7 +279,6 @@ class Blend:
                 facts["documents"],
                 facts["bounded"],
                 facts["bridge"],
-                facts.get("seed", 0),  # format 1 had none
             )
 
 
