@@ -19,7 +19,8 @@ re-embedded.
 
 Also measured: after `cutover(serve="new")`, beside what comparing all vectors finds; `--on-read`, the candidates of
 every query re-embedded and the same queries asked again; `--traffic zipf`, queries drawn with Zipf's law, the order
-learned on the first half and measured on the second.
+learned on the first half and measured on the second, for one order, or
+`--orders hot uncertain "hot*uncertain" age random oracle`, beside each other and without the curves.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from typing import Any
 import numpy as np
 
 import crossfade as cf
-from bench import machine
+from bench import fade_traffic, machine
 from bench.fade_data import METRICS, Judged, Unusable, Values, model, say
 from bench.fade_state import (
     DEPTH,
@@ -55,8 +56,6 @@ from crossfade.encoder import usable_cores
 
 SHARES = (0.0, 0.02, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 READ_DEPTHS = (50, 100)
-TRAFFIC_SHARES = (0.10, 0.20)
-SEARCHES_A_QUERY = 10  # of the traffic, in the mean
 Point = dict[str, Any]
 
 
@@ -72,9 +71,10 @@ class Bench:
     def report(self, folder: Path) -> dict[str, Any]:
         """Everything that was asked for, as plain values."""
         options = self.options
-        runs = [self._run(folder / f"{seed}.cf", seed) for seed in range(options.seeds)]
-        old = runs[0]["old"]
-        new = _mean_of([run["new"] for run in runs])
+        exact = {name: self.judged.values(self.exact(name)) for name in ("old", "new")}
+        runs = [] if options.orders else [self._run(folder / f"{seed}.cf", seed) for seed in range(options.seeds)]
+        old = runs[0]["old"] if runs else exact["old"]
+        new = _mean_of([run["new"] for run in runs]) if runs else exact["new"]
         report: dict[str, Any] = {
             "data": self.judged.name,
             "documents": len(self.judged.documents),
@@ -86,27 +86,34 @@ class Bench:
             "sample": options.sample,
             "old": _means(old),
             "new": _means(new),
-            "exact": {name: _means(self.judged.values(self._exact(name))) for name in ("old", "new")},
-            "same_top10_as_exact_after_cutover": float(np.mean([run["identical"] for run in runs])),
-            "same_top10_blended_after_cutover": float(np.mean([run["kept"] for run in runs])),
-            "guard": runs[0]["guard"],
+            "exact": {name: _means(values) for name, values in exact.items()},
             "methods": {},
             "summary": {},
         }
-        measured = {name: [run["points"][name] for run in runs] for name in self.methods}
-        for name, by_seed in measured.items():
-            report["methods"][name] = [_point(points, old) for points in zip(*by_seed, strict=True) if points[0]]
-        report["methods"]["old_until_cutover"] = [
-            _point([{"share": share, "embedded": share, "values": new if share == 1.0 else old}], old)
-            for share in SHARES
-        ]
+        if runs:
+            report["same_top10_as_exact_after_cutover"] = float(np.mean([run["identical"] for run in runs]))
+            report["same_top10_blended_after_cutover"] = float(np.mean([run["kept"] for run in runs]))
+            report["guard"] = runs[0]["guard"]
+            report["methods"] = self._curves(runs, old, new)
         report["summary"] = {name: _summary(points, report) for name, points in report["methods"].items() if points}
         if options.on_read:
             report["on_read"] = self._on_read(folder, old, new)
         if options.traffic:
-            report["traffic"] = self._traffic(folder, old, new)
+            report["traffic"] = fade_traffic.measure(self, folder, options.orders or [options.order])
         report["machine"] = machine.facts(("numpy", "usearch", "apsw"))
         return report
+
+    def _curves(self, runs: list[dict[str, Any]], old: Values, new: Values) -> dict[str, list[Point]]:
+        """Every method's points, over the seeds."""
+        curves = {}
+        for name in self.methods:
+            by_seed = [run["points"][name] for run in runs]
+            curves[name] = [_point(list(points), old) for points in zip(*by_seed, strict=True) if points[0]]
+        curves["old_until_cutover"] = [
+            _point([{"share": share, "embedded": share, "values": new if share == 1.0 else old}], old)
+            for share in SHARES
+        ]
+        return curves
 
     def _run(self, folder: Path, seed: int) -> dict[str, Any]:
         """One migration: what every method finds at every share, and what the models alone find at its ends."""
@@ -132,21 +139,19 @@ class Bench:
             if state.fade() and state.migration:
                 state.cutover("blend")
                 blended = ask(state.asking, judged.queries)
-                guard = state.migration.validate(
-                    judged.queries, judged.qrels
-                ).to_dict()  # weighs nothing measured above
+                guard = state.migration.validate(judged.queries, judged.qrels).to_dict()  # of what was measured
             if "fade" in points:
                 points["fade"][-1] = {**points["fade"][-1], "values": judged.values(blended)}
             state.cutover("new")
             after = ask(state.asking, judged.queries)
-        same = {"identical": _same(self._exact("new"), after), "kept": _same(before, blended)}
+        same = {"identical": _same(self.exact("new"), after), "kept": _same(before, blended)}
         return {"old": old, "new": judged.values(after), "points": points, "guard": guard, **same}
 
     def _collection(self, folder: Path, seed: int, order: str | None = None) -> Any:
         order = order or self.options.order
         return collection(folder, self.judged, self.old, self.new, order, seed, self.options.sample)
 
-    def _exact(self, which: str) -> Rankings:
+    def exact(self, which: str) -> Rankings:
         """What a model finds by comparing all rows, as they are stored, so that what is equal ties."""
         encoder = {"old": self.old, "new": self.new}[which]
         documents = self.judged.documents
@@ -172,34 +177,6 @@ class Bench:
         say("on read measured")
         points = [_point(list(row), old, "candidates") for row in zip(*measured, strict=True)]
         return [{**point, "lift": _lift(point, _means(old), _means(new))} for point in points]
-
-    def _traffic(self, folder: Path, old: Values, new: Values) -> dict[str, Any]:
-        """nDCG@10 of the second half of the traffic, by how often its queries come, the first half being the log."""
-        judged, order = self.judged, self.options.order
-        texts, ids = list(judged.queries.values()), list(judged.queries)
-        measured = []
-        for seed in range(self.options.seeds):
-            random = np.random.default_rng((2, seed))
-            chances = 1.0 / (1.0 + random.permutation(len(texts)))
-            drawn = random.choice(len(texts), SEARCHES_A_QUERY * len(texts), p=chances / chances.sum())
-            logged, later = np.array_split(drawn, 2)
-            weights = np.bincount(later, minlength=len(texts)) / len(later)
-            with self._collection(folder / f"traffic {seed}.cf", seed) as state:
-                state.docs.search([texts[at] for at in logged], k=DEPTH)
-                state.start(order)
-                results = [old, new]
-                for share in TRAFFIC_SHARES:
-                    state.advance(share)
-                    results.append(judged.values(ask(state.asking, judged.queries)))
-                measured.append([float(weights @ [it["ndcg10"][query] for query in ids]) for it in results])
-            say(f"traffic of seed {seed} measured")
-        before, after, *reached = np.mean(measured, axis=0).tolist()
-        lifts = [(value - before) / (after - before) if after > before else None for value in reached]
-        points = [
-            {"share": share, "ndcg10": value, "lift": lift}
-            for share, value, lift in zip(TRAFFIC_SHARES, reached, lifts, strict=True)
-        ]
-        return {"law": "zipf", "order": order, "old": before, "new": after, "points": points}
 
 
 def _same(some: Rankings, others: Rankings) -> float:
@@ -267,11 +244,12 @@ def table(report: dict[str, Any]) -> str:
         area = about.get("area")
         end = f"{'' if area is None else f'{area:.3f}':>8}{about.get('lowest_minus_old', 0.0):+15.4f}"
         lines.append(f"{name:18}" + "".join(at.get(share, f"{'':8}") for share in SHARES) + end)
-    lines.append(report["guard"]["verdict"])
+    lines += [report["guard"]["verdict"]] if report.get("guard") else []
     for point in report.get("on_read", ()):
         lines.append(f"on read, {point['candidates']}: {point['ndcg10']:.4f}, lift {_shown(point['lift'])}")
-    for point in report.get("traffic", {}).get("points", ()):
-        lines.append(f"traffic at {point['share']:.0%}: {point['ndcg10']:.4f}, lift {_shown(point['lift'])}")
+    for order, found in report.get("traffic", {}).get("orders", {}).items():
+        lifts = ", ".join(f"{point['share']:.0%} {_shown(point['lift'])}" for point in found["points"])
+        lines.append(f"traffic, order {order}, lift at {lifts}; area {_shown(found['area'])}")
     return "\n".join(lines)
 
 
@@ -293,8 +271,12 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--old-gone", action="store_true", help="the old encoder can't be called")
     parser.add_argument("--on-read", action="store_true", help="also re-embed what the queries find")
     parser.add_argument("--traffic", choices=("zipf",), help="also measure an order learned from traffic")
+    parser.add_argument("--orders", nargs="+", help="with --traffic: several orders, and no curves")
     parser.add_argument("--json", action="store_true")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.orders and not options.traffic:
+        parser.error("--orders goes with --traffic zipf")
+    return options
 
 
 def main(words: list[str] | None = None) -> int:

@@ -120,6 +120,13 @@ def collection(
     folder: Path, judged: Judged, old: cf.Encoder, new: cf.Encoder, order: str, seed: int, sample: int | None = None
 ) -> Iterator[State]:
     """A new collection of all documents in the old model's Space, its migration not started yet."""
+    make(folder, judged, old, order, seed)
+    with opened(folder, judged, old, new, sample) as state:
+        yield state
+
+
+def make(folder: Path, judged: Judged, old: cf.Encoder, order: str, seed: int) -> None:
+    """Makes a collection of all documents in the old model's Space."""
     random, now = np.random.default_rng((1, seed)), time.time()
     documents = [
         cf.Document(
@@ -133,11 +140,19 @@ def collection(
     with cf.Collection.create(folder, old) as docs:
         docs.upsert(documents, vectors=old.encode([it.content for it in documents]), space=old.space)
         docs._store.seal()
-        with (
-            cf.Collection.open(folder, old, new, read_only=True) as asking,
-            cf.Collection.open(folder, new, read_only=True) as without_old,
-        ):
-            yield State(docs, judged, new, asking, without_old, sample)
+
+
+@contextlib.contextmanager
+def opened(
+    folder: Path, judged: Judged, old: cf.Encoder, new: cf.Encoder, sample: int | None = None
+) -> Iterator[State]:
+    """A collection that was made, for its owner and for those who search."""
+    with (
+        cf.Collection.open(folder, old, new) as docs,
+        cf.Collection.open(folder, old, new, read_only=True) as asking,
+        cf.Collection.open(folder, new, read_only=True) as without_old,
+    ):
+        yield State(docs, judged, new, asking, without_old, sample)
 
 
 def ask(docs: cf.Collection, queries: Mapping[str, str], merge: str = "fade", k: int = DEPTH) -> Rankings:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.fade import SHARES
 from bench.fade_state import RANDOM
+from bench.report_cells import cell, is_upgrade, title
+from bench.report_orders import orders
 from crossfade.search import blend, merges
 
 Report = dict[str, Any]
@@ -38,7 +41,6 @@ STYLES = {
     "bridge_only": ("tab:brown", "--", 1.1),
     "new_query": ("tab:gray", "-", 1.1),
 }
-MODELS = {"minilm-l3": "L3", "minilm-l6": "L6"}
 # What is asked: of the lowest point, of the area by collection, of the lift once full, and of on-read.
 LOWEST, FULL, ON_READ = -0.005, 1.08, {50: 0.90, 100: 1.0}
 AREAS = {"scifact": 0.60, "cranfield": 0.60, "debian": 0.50}
@@ -47,7 +49,6 @@ ASKED_FOR = (
     "need no Bridge. Where one version serves alone, or one of the encoders is not at hand, the name changes nothing."
 )
 SHIFT = 0.10  # of the distribution of top-10 scores, at most
-LEAST_GAIN = 0.01  # of the new model: below it there is no upgrade to have a share of
 
 
 def main() -> None:
@@ -57,12 +58,12 @@ def main() -> None:
     options = parser.parse_args()
     reports = [json.loads(path.read_text()) for path in options.files]
     options.out.write_text("\n".join(page(reports, options.out.stem)) + "\n")
-    draw([report for report in reports if report["order"] == RANDOM], options.out.with_suffix(".svg"))
+    draw(curves_of(reports), options.out.with_suffix(".svg"))
 
 
 def page(reports: Sequence[Report], name: str = "fade") -> Iterator[str]:
     """The lines of the page."""
-    random = [report for report in reports if report["order"] == RANDOM]
+    random = curves_of(reports)
     facts = random[0]["machine"]
     versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
     yield from (
@@ -85,13 +86,18 @@ def page(reports: Sequence[Report], name: str = "fade") -> Iterator[str]:
         "```",
     )
     yield from figures(random)
-    yield from others([report for report in reports if report["order"] != RANDOM or report.get("traffic")])
+    yield from orders([report for report in reports if report.get("traffic")])
     yield from losing(random)
     yield from ("", "## How it is done", "", *body_of(blend))
     yield from ("", "## When each classic merge is wrong", "", ASKED_FOR, "", *body_of(merges))
     yield from ("", "## Every share", "")
     for report in random:
         yield from curves(report)
+
+
+def curves_of(reports: Sequence[Report]) -> list[Report]:
+    """Those of random order, with every method at every share."""
+    return [report for report in reports if report["order"] == RANDOM and report["methods"]]
 
 
 def command(report: Report) -> str:
@@ -104,25 +110,20 @@ def command(report: Report) -> str:
     words += ["--gain exponential"] if report["gain"] != "linear" else []
     words += ["--on-read"] if report.get("on_read") else []
     words += ["--traffic zipf"] if report.get("traffic") else []
-    measured = [name for name in report["methods"] if name != "old_until_cutover"]
-    words += [f"--methods {' '.join(measured)}"] if len(measured) < len(STYLES) - 1 else []
-    return " ".join([*words, f"--json > runs/{data}-{old}-{new}-{report['order']}.json"])
+    name = report["order"]
+    if report["methods"]:
+        measured = [name for name in report["methods"] if name != "old_until_cutover"]
+        words += [f"--methods {' '.join(measured)}"] if len(measured) < len(STYLES) - 1 else []
+    else:
+        name = "orders"
+        words += [f"--orders {shlex.join(report['traffic']['orders'])}"]
+    return " ".join([*words, f"--json > runs/{data}-{old}-{new}-{name}.json"])
 
 
 def body_of(module: Any) -> list[str]:
     """What a module says of itself, without its first line."""
     text: str = module.__doc__
     return text.split("\n", 2)[2].rstrip().split("\n")
-
-
-def title(report: Report) -> str:
-    old, new = (MODELS.get(report["models"][which], report["models"][which]) for which in ("old", "new"))
-    names = {"scifact": "SciFact"}
-    return f"{names.get(report['data'], report['data'].capitalize())}, {old} → {new}"
-
-
-def is_upgrade(report: Report) -> bool:
-    return bool(report["new"]["ndcg10"] - report["old"]["ndcg10"] >= LEAST_GAIN)
 
 
 def figures(reports: Sequence[Report]) -> Iterator[str]:
@@ -180,34 +181,6 @@ def without_old(report: Report) -> str:
     behind = min(value - alone.get(share, 0.0) for share, value in gone.items())
     told = f", **{-behind:.4f} behind a Bridge alone**" if behind < 0.0 else ""
     return f"{report['summary']['bridged']['lowest_minus_old']:+.4f}{told}"
-
-
-def cell(value: float, asked: float | None, how: str) -> str:
-    """A figure, and whether it is what is asked."""
-    if asked is None:
-        return f"{value:{how}}"
-    return f"{value:{how}}{'' if value >= asked else f' (asked {asked:{how}}, **missed**)'}"
-
-
-def others(reports: Sequence[Report]) -> Iterator[str]:
-    """Other orders than a random one, and what was learned from traffic."""
-    if not reports:
-        return
-    yield from (
-        "",
-        "## Orders",
-        "",
-        "Queries drawn by Zipf's law; the order is learned on the first half of the traffic, the quality measured on "
-        "the second, by how often a query comes.",
-        "",
-        "| collection, models | order | sample | lift at 10 % | at 20 % | area, all queries alike |",
-        "|---|---|---|---|---|---|",
-    )
-    for report in reports:
-        lifts = [f"{point['lift']:.2f}" for point in report.get("traffic", {}).get("points", ())] or ["", ""]
-        area = report["summary"]["fade"]["area"]
-        sample = report["sample"] or "usual"
-        yield f"| {title(report)} | {report['order']} | {sample} | {' | '.join(lifts)} | {area:.2f} |"
 
 
 def losing(reports: Sequence[Report]) -> Iterator[str]:

@@ -34,14 +34,17 @@ from bench.search_data import Rows, World, real, synthetic, timed_encoders
 from bench.search_recall import candidate_recall, filtered, in_pieces, share_found
 from bench.search_table import table
 from crossfade.index import graph
+from crossfade.store.log import INTERVAL_SECONDS
 
 K = 100
 LEAST_RECALL = 0.95
 DELETED = 0.02
 TURN, TURNS = 50, 24  # searches of a client in a turn; turns of either side
+LOGGED_TURNS = 6  # of either side, each as long as the log waits between two writes
 CLIENTS = (1, 2, 8)
 BATCH = 10_000
 ENCODED = 200
+NOTES = 10_000
 
 
 def main() -> None:
@@ -107,6 +110,7 @@ def figures(
         found["in pieces"] = in_pieces(docs, world)
     spent = timed_encoders(encoders)
     found["first time"] = spread([whole(docs, query, spent) for query in world.queries()])
+    found["log"] = logged(docs, world, spent)
     for clients in CLIENTS:
         found[f"{clients} clients"] = beside(docs, world, plain, spent, clients, options.turns)
     return found
@@ -176,11 +180,39 @@ def beside(
     }
 
 
-def whole(docs: cf.Collection, query: str, spent: threading.local) -> float:
+def logged(docs: cf.Collection, world: World, spent: threading.local) -> dict[str, Any]:
+    """Latencies in ms with the log and without, in turns, each of them long enough for a write in the background.
+
+    Beside them what a note costs the search itself, in µs: less than the noise of the others.
+    """
+    queries, store = world.queries(), docs._store
+    took: dict[str, list[float]] = {"background": [], "off": []}
+    for _ in range(LOGGED_TURNS):
+        for mode, seconds in took.items():
+            store.write_log()
+            end = time.monotonic() + INTERVAL_SECONDS
+            while time.monotonic() < end:
+                seconds.append(whole(docs, queries[len(seconds) % len(queries)], spent, on_read=mode))
+    found = [np.array(hits.ids, np.uint64) for hits in docs.search(queries[:100], K, on_read="off")]
+    notes = []
+    for number in range(NOTES):
+        at = number % len(found)
+        began = time.perf_counter()
+        store.note([queries[at]], [found[at]])
+        notes.append(time.perf_counter() - began)
+    return {
+        "with": spread(took["background"]),
+        "without": spread(took["off"]),
+        "searches": {"with": len(took["background"]), "without": len(took["off"])},
+        "note": {name: round(1e3 * value, 2) for name, value in spread(notes).items()},
+    }
+
+
+def whole(docs: cf.Collection, query: str, spent: threading.local, on_read: str = "background") -> float:
     """Seconds of a search, without what its encoding took."""
     spent.seconds = 0.0
     began = time.perf_counter()
-    docs.search(query)
+    docs.search(query, on_read=on_read)
     return time.perf_counter() - began - float(spent.seconds)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import crossfade as cf
 from bench.search_data import SHARES, World
 from crossfade.index import RowRange, SegmentPool, VersionIndex, build_segment
+from crossfade.search.asked import Asked
 from crossfade.search.documents import Filters
 from crossfade.search.ranking import CANDIDATES, View
 from crossfade.search.search import rank_texts
@@ -83,7 +84,7 @@ def filtered(docs: cf.Collection, world: World) -> dict[str, Any]:
         view = docs._searcher._view()
         allowed, _ = Filters().allowed(view, {f"of {of}": 0})
         true = dataclasses.replace(view, snapshot=exact(view.snapshot))
-        rankings = rank_texts(true, queries, K, allowed)
+        rankings = rank_texts(true, Asked(queries), K, allowed)
         wanted = [_ids(view, ranking.keys) for ranking in rankings]
         hit = sum(len(set(one) & set(other)) for one, other in zip(ids, wanted, strict=True))
         found[str(percent)] = {
@@ -104,7 +105,7 @@ def _latencies(docs: cf.Collection, snapshot: Snapshot, world: World) -> dict[st
     took = []
     for query in world.queries()[:ASKED]:
         began = time.perf_counter()
-        rank_texts(view, [query], K, None)
+        rank_texts(view, Asked([query]), K, None)
         took.append(time.perf_counter() - began)
     return {name: round(1e3 * float(np.quantile(took, at)), 2) for name, at in (("p50", 0.5), ("p99", 0.99))}
 

@@ -66,8 +66,28 @@ def table(report: dict[str, Any]) -> Iterator[str]:
     encoders = ", ".join(f"{name} {it['p50']:.2f} ms (p99 {it['p99']:.2f})" for name, it in report["encoding"].items())
     if encoders:
         yield from ("", f"Encoding a query, not in these figures: {encoders}.")
+    yield from logs(report)
     yield from recalls(report)
     yield from filters(report)
+
+
+def logs(report: dict[str, Any]) -> Iterator[str]:
+    """What the log of searches costs them; of an earlier run nothing."""
+    found = {share: of_share["log"] for share, of_share in report["shares"].items() if "log" in of_share}
+    if not found:
+        return
+    yield from (
+        "",
+        "| new vectors | logged p50, ms | not logged | ratio | logged p99, ms | not logged | ratio | the note alone "
+        "p50, µs | p99, µs |",
+        "|---|---|---|---|---|---|---|---|---|",
+    )
+    for share, log in found.items():
+        cells: list[object] = [f"{share} %"]
+        for at in ("p50", "p99"):
+            cells += [f"{log['with'][at]:.2f}", f"{log['without'][at]:.2f}"]
+            cells.append(f"{log['with'][at] / log['without'][at]:.2f}")
+        yield line(*cells, log["note"]["p50"], log["note"]["p99"])
 
 
 def recalls(report: dict[str, Any]) -> Iterator[str]:

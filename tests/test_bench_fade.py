@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench import fade, report_fade
+from bench import fade, report_fade, report_orders
 from bench.fade_state import shift
 
 from support import bag_of_words, text_of
@@ -105,10 +105,31 @@ def test_what_is_summed_up(report: dict[str, Any]) -> None:
         assert summary["lowest_minus_old"] == pytest.approx(min(values) - old)
     assert [point["candidates"] for point in report["on_read"]] == [50, 100]
     assert report["on_read"][0]["embedded"] < report["on_read"][1]["embedded"] <= 1.0
-    traffic = report["traffic"]
-    for point in traffic["points"]:
-        lift = (point["ndcg10"] - traffic["old"]) / (traffic["new"] - traffic["old"])
-        assert point["lift"] == pytest.approx(lift)
+    assert [point["share"] for point in report["traffic"]["points"]] == [0.1, 0.2]
+
+
+def test_orders_beside_each_other(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--orders measures traffic alone: every order's lift with its interval, from the old model to the new one."""
+    assert fade.main(words(data, "--traffic", "zipf", "--orders", "hot", "random", "oracle", "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    traffic = found["traffic"]
+    assert list(traffic["orders"]) == ["hot", "random", "oracle"]
+    assert found["methods"] == {}
+    for order in traffic["orders"].values():
+        shares = [point["share"] for point in order["points"]]
+        lifts = [point["lift"] for point in order["points"]]
+        assert (shares[0], shares[-1]) == (0.0, 1.0)
+        assert lifts[0] == pytest.approx(0.0)
+        assert order["area"] == pytest.approx(np.trapezoid(lifts, shares))
+        for point in order["points"]:
+            low, high = point["ci"]
+            assert low - 1e-9 <= point["lift"] <= high + 1e-9
+            assert point["lift"] == pytest.approx(
+                (point["ndcg10"] - traffic["old"]) / (traffic["new"] - traffic["old"])
+            )
+    written = "\n".join(report_orders.orders([found]))
+    for name, order in traffic["orders"].items():
+        assert f"| {name} | {order['points'][2]['lift']:.2f} (" in written
 
 
 def test_the_old_encoder_gone_and_dims_that_are_equal(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,17 +57,28 @@ def test_a_search_re_embeds_what_it_looks_at(docs: cf.Collection, folder: Path, 
     require_intact(folder)
 
 
+def test_a_query_is_encoded_once_by_each_model(folder: Path) -> None:
+    """Though the search is made again when what it looked at is re-embedded."""
+    asked: list[str] = []
+    old, new = (wrapped(*which, before=lambda texts: asked.extend(texts)) for which in (OLD, NEW))
+    with filled(folder, old, COUNT) as docs:
+        docs.migrate(new).fit()
+        del asked[:]
+        assert docs.search("a query of its own", on_read="sync", budget=LONG).coverage == pytest.approx(1)
+    assert asked.count("a query of its own") == 2
+
+
 def test_the_best_come_first_while_there_is_time(docs: cf.Collection, folder: Path) -> None:
     """A budget that is used up by one batch re-embeds the head of the candidates; none re-embeds nothing."""
     slow = threading.Event()
-    new = wrapped(*NEW, before=lambda texts: time.sleep(0.3) if slow.is_set() and len(texts) > 1 else None)
+    new = wrapped(*NEW, before=lambda texts: time.sleep(1.0) if slow.is_set() and len(texts) > 1 else None)
     docs.migrate(new).fit()
     before = having(folder, 2)
     head = [i for i in docs.search(text_of(9), k=100, on_read="off").ids if i not in before]
     docs.search(text_of(9), on_read="sync", budget=0)
     assert having(folder, 2) == before
     slow.set()
-    docs.search(text_of(9), on_read="sync", budget=0.1)
+    docs.search(text_of(9), on_read="sync", budget=1.0)
     assert having(folder, 2) - before == set(head[:4])
 
 

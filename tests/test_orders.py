@@ -16,6 +16,7 @@ from crossfade.errors import InvalidInput
 from crossfade.migration import ordering
 from crossfade.migration.stopping import Stop
 from crossfade.orders import Age, Default, Failing, Hot, Priority, Random, Recent, Uncertain, parse
+from embedding_service import Service, http
 from support import COUNT, NEW, OLD, documents, filled, stop_after_one_batch, text_of, wrapped
 
 DAY = 86_400.0
@@ -218,12 +219,19 @@ def test_ranks_of_many_tasks_are_coarse_and_in_order(monkeypatch: pytest.MonkeyP
     assert len(np.unique(ordering._ranks(grades[:1_000], np.arange(1_000)))) == 1_000
 
 
-def test_uncertain_documents_are_those_that_lie_apart(folder: Path, old: cf.Encoder) -> None:
-    """Texts like no other come first, without one of them being encoded by the new model."""
+@pytest.mark.parametrize(("sample", "apart"), [(4_000, 10), (300, 5)])  # of 310 documents
+def test_uncertain_documents_are_those_that_lie_apart(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch, sample: int, apart: int
+) -> None:
+    """Texts like no other come first, without one of them being encoded by the new model.
+
+    Where a sample tells what is usual, those come first that are not in it.
+    """
+    monkeypatch.setattr(ordering, "SAMPLE", sample)
     with cf.Collection.create(folder, old) as docs:
         docs.upsert([cf.Document(f"d{n}", f"apples and pears number n{n % 20} {n % 3}") for n in range(300)])
         docs.upsert([cf.Document(f"odd{n}", text_of(n)) for n in range(10)])
-        assert {identifier[:3] for identifier in ordered(docs, "uncertain")[:10]} == {"odd"}
+        assert {identifier[:3] for identifier in ordered(docs, "uncertain")[:apart]} == {"odd"}
 
 
 def test_uncertainty_of_vectors_that_are_all_the_same(folder: Path) -> None:
@@ -261,6 +269,18 @@ def test_a_report_during_a_migration_moves_what_it_finds_to_the_front(docs: cf.C
     rank(docs)
     docs.report_failing(text_of(377))
     assert waiting(docs)[0] == "d377"
+
+
+def test_queries_of_a_service_are_not_asked_again(folder: Path, service: Service) -> None:
+    """It would charge for them: the order goes by what searches were counted to look at."""
+    old = http(service)
+    with filled(folder, old, COUNT) as docs:
+        found = docs.search(text_of(3), k=5).ids
+        docs.migrate(wrapped(*NEW), order="hot")
+        before = len(service.seen)
+        rank(docs)
+        assert len(service.seen) == before
+        assert waiting(docs)[:5] == found
 
 
 def test_logged_queries_are_asked_again(folder: Path, old: cf.Encoder) -> None:

@@ -54,11 +54,12 @@ def test_any_beginning_of_the_order_is_uniform() -> None:
     assert in_order(keys, 1).tolist() != order.tolist()
 
 
-def test_a_run_learns_again_at_doublings(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_run_learns_again_at_doublings(folder: Path, old: cf.Encoder, new: cf.Encoder, seed: int) -> None:
     """From 200 pairs on, each time there are twice as many; what is in use has learned from the most that helped."""
     with filled(folder, old, COUNT) as docs:
         fade = docs.migrate(new)
-        first = fade.fit(sample=200)
+        first = fade.fit(sample=200, seed=seed)
         assert first is not None
         fade.run()
         seen = figures(folder, "fitted") + figures(folder, "fit not adopted")
@@ -135,6 +136,21 @@ def test_until_limits_the_sample(
     monkeypatch.setattr("crossfade.migration.fit.SHARE", 1.0)
     with filled(folder, old, COUNT) as docs:
         assert docs.migrate(new).run(until=0.25).done == 250
+
+
+def test_what_searches_look_at_leaves_less_for_the_sample(
+    folder: Path, old: cf.Encoder, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where any was logged, the sample is a quarter of what a run is to embed, and the rest is what they looked at."""
+    monkeypatch.setattr("crossfade.migration.fit.SHARE", 1.0)
+    with filled(folder, old, 2 * COUNT) as docs:
+        looked_at = {identifier for number in range(6) for identifier in docs.search(text_of(number), k=100).ids}
+        fade = docs.migrate(new, order="hot")
+        fade.run(until=0.4)
+        assert figures(folder, "fitted")[0] == 200
+        sample = in_order(np.arange(1, 2 * COUNT + 1), 0)[:200].astype(np.int64) - 1
+        left = [f"d{number}" for number in range(2 * COUNT) if f"d{number}" in looked_at and number not in sample]
+        assert all({vector.version for vector in docs.vectors(identifier)} == {1, 2} for identifier in left)
 
 
 def test_a_worse_fit_is_not_adopted(

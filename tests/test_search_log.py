@@ -43,11 +43,11 @@ def test_queries_are_logged(docs: cf.Collection) -> None:
 
 
 def test_documents_count_by_how_high_they_were_found(docs: cf.Collection, folder: Path) -> None:
-    """The first counts 1, the second 10/11, and so on, for every search."""
+    """The first counts 1, the second 100/101, the third 100/104, and so on, for every search."""
     ids = docs.search(text_of(5), k=3).ids
     docs.search(text_of(5), k=2)
     docs.close()
-    assert hits_of(folder) == pytest.approx({ids[0]: 2, ids[1]: 20 / 11, ids[2]: 10 / 12})
+    assert hits_of(folder) == pytest.approx({ids[0]: 2, ids[1]: 200 / 101, ids[2]: 100 / 104})
 
 
 def test_searches_of_two_versions_count_all_candidates(docs: cf.Collection, folder: Path, new: cf.Encoder) -> None:
@@ -101,10 +101,38 @@ def test_a_process_that_only_reads_logs_nothing(folder: Path, old: cf.Encoder) -
 def test_the_log_is_written_by_and_by(docs: cf.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At intervals a thread writes what was noted, and ends: a fork then finds none."""
     monkeypatch.setattr(log, "INTERVAL_SECONDS", 0.01)
+    before = set(threading.enumerate())
     docs._store.log._due = 0.0
     docs.search(text_of(5), k=1)
-    wait_until(lambda: hits_of(folder) == {"d5": 1})
-    wait_until(lambda: threading.active_count() == 1)
+    wait_until(lambda: set(threading.enumerate()) <= before)
+    assert hits_of(folder) == {"d5": 1}
+
+
+def test_one_thread_writes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one waits for its turn no other is started, however often it is due, and closing waits for it."""
+    monkeypatch.setattr(log, "INTERVAL_SECONDS", 0.0)
+    turn, begun, ended = threading.Event(), [], []
+
+    class Writer:
+        def write(self) -> None:
+            begun.append(threading.current_thread())
+            turn.wait(30)
+            ended.append(threading.current_thread())
+
+    writer = Writer()
+    noted = log.SearchLog(writer.write)
+    for _ in range(20):
+        noted.note(["text"], [np.arange(3, dtype=np.uint64)])
+    wait_until(lambda: len(begun) == 1)
+    closing = threading.Thread(target=noted.close)
+    closing.start()
+    noted.note(["text"], [np.arange(3, dtype=np.uint64)])
+    assert closing.is_alive()
+    turn.set()
+    closing.join(30)
+    assert len(ended) == 1
+    noted.note(["text"], [np.arange(3, dtype=np.uint64)])
+    assert begun == ended
 
 
 def test_a_search_does_not_wait_for_the_log(docs: cf.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,8 @@ class Default(Order):
 class Hot(Order):
     """What searches look at, by how often and how high.
 
-    As counted, or as the most frequent logged queries look at now, when they are asked again: whatever is more.
+    As counted, or as the most frequent logged queries look at now, when they are asked again: whatever is more. A
+    service's queries are not asked again, which would cost money.
     """
 
     name = "hot"

@@ -68,6 +68,11 @@ def _raise(connection: Connection, rows: str) -> None:
         )
 
 
+def is_used(connection: Connection) -> bool:
+    """Whether any search was counted."""
+    return connection.execute("SELECT 1 FROM document WHERE hits > 0 LIMIT 1").fetchone() is not None
+
+
 def add_queries(connection: Connection, queries: Mapping[str, tuple[int, float]]) -> None:
     """Counts queries, given as how often and when last; beyond `MOST_QUERIES` the rarest and oldest are forgotten."""
     connection.executemany(

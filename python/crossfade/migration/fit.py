@@ -1,9 +1,10 @@
 """The fit: a sample of the documents is embedded by both models, and what lies between the two is learned from it.
 
 The sample is the beginning of one random order of all documents, the same for every worker. It is doubled while that
-gains more held-out recall@10 than its standard error, up to a share of the collection: what is embedded for it counts
-as filled, but is not what searches look at most. Where the old encoder can't be called any more all answers depend on
-the Bridge, and the sample may be as large as Bridges gain from.
+gains more held-out recall@10 than its standard error, up to a share of the collection and, where searches are logged, a
+part of what is to be embedded: what the sample takes counts as filled, but is not what searches look at most. Where the
+old encoder can't be called any more all answers depend on the Bridge, and the sample may be as large as Bridges gain
+from.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from crossfade.bridge import Quality
-from crossfade.catalog import documents, versions
+from crossfade.catalog import documents, searched, versions
 from crossfade.encoders import Encoders
 from crossfade.store import Store
 
@@ -21,6 +22,8 @@ from .learning import LEAST_PAIRS, MOST_PAIRS, Keys, Lesson, current_fade, in_or
 from .stopping import Stop
 
 SHARE = 0.05
+# Where it is known what searches look at, no more than this part of what a run is to embed is for the sample.
+PART = 0.25
 # Taken first, where the share allows it: on a fifth of so many documents a gain in recall can be told from chance.
 FIRST_PAIRS = 200
 
@@ -39,11 +42,11 @@ def fit(
 ) -> Quality | None:
     """Embeds a uniform sample, fits Bridges and blend, and publishes them; None where it can't, or is to stop.
 
-    More than the share `until` of the documents is only embedded where that would be less than `LEAST_PAIRS`.
+    More than the share `until` of the documents (where it is known what searches look at, a quarter of that) is only
+    embedded where that would be less than `LEAST_PAIRS`.
     """
     target = state.versions[migration.target]
-    most = min(_budget(encoders, state, migration), int(until * state.documents), MOST_PAIRS)
-    budget = sample or max(LEAST_PAIRS, most)
+    budget = sample or max(LEAST_PAIRS, min(int(_most(store, encoders, state, migration, until)), MOST_PAIRS))
     pairs = sample or min(FIRST_PAIRS, budget)
     if min(pairs, state.documents) < LEAST_PAIRS:
         return None
@@ -64,9 +67,16 @@ def fit(
     return learned.quality if learned else None
 
 
-def _budget(encoders: Encoders, state: versions.State, migration: versions.MigrationRow) -> int:
-    reachable = encoders.find(state.versions[migration.source]) is not None
-    return round(SHARE * state.documents) if reachable else state.documents
+def _most(
+    store: Store, encoders: Encoders, state: versions.State, migration: versions.MigrationRow, until: float
+) -> float:
+    """How many documents may be embedded to learn from them."""
+    share = until
+    if encoders.find(state.versions[migration.source]) is not None:
+        store.write_log()
+        with store.reading() as connection:
+            share = min(SHARE, PART * until if searched.is_used(connection) else until)
+    return share * state.documents + 1e-9  # a product like 0.07 * 100 may lie a little beside the whole number
 
 
 def _fill(filler: Filler, keys: list[int], progress: Callable[[int, int], None] | None, stop: Stop) -> None:

@@ -151,7 +151,8 @@ class Migration:
         and SIGTERM (SystemExit, 143) as soon as the batch in hand is given back.
 
         Args:
-            until: Stop when this share of the documents has new vectors, 0 to 1.
+            until: Stop when this share of the documents has new vectors, 0 to 1. Where searches are logged, the sample
+                to fit from takes a quarter of it at most: the rest is for what they look at.
             order: From now on, in every process, another order than the one `Collection.migrate` was given.
             progress: Called with (documents done, documents).
             stop: Asked before every batch and while the run waits; True stops it.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from crossfade import orders
 from crossfade.catalog import searched, versions
 from crossfade.encoders import Encoders
-from crossfade.errors import EncoderMissing, InvalidInput, ModelError
+from crossfade.errors import InvalidInput, ModelError
 from crossfade.index import VersionIndex
 from crossfade.search.ranking import CANDIDATES, present
 from crossfade.store import Store, amounts
@@ -83,16 +83,23 @@ class _Facts:
         return np.where(np.isfinite(found), found, 0.0)
 
     def _replayed(self) -> Floats:
-        """What the logged queries look at, where their encoder is at hand: more of it than they have returned."""
+        """What the logged queries look at: more than they have returned.
+
+        Nobody is asked where their encoder is not at hand, or a service: it would charge for them, and what they cost
+        would be missing from the limit that searches keep to.
+        """
         looked_at = np.zeros(len(self.keys))
         with self._store.reading() as connection:
             logged = searched.queries(connection, REPLAYED)
             version = versions.read(connection).versions[self._source]
         if not logged:
             return looked_at
+        encoder = self._encoders.find(version)
+        if encoder is None or encoder.spent is not None:
+            return looked_at
         try:
-            queries = self._encoders.get(version).encode([query.text for query in logged], kind="query")
-        except (EncoderMissing, InvalidInput, ModelError):
+            queries = encoder.encode([query.text for query in logged], kind="query")
+        except (InvalidInput, ModelError):
             return looked_at
         snapshot = self._store.snapshot()
         found, _ = snapshot.indices[self._source].candidates(queries, CANDIDATES, snapshot.dead)
@@ -106,7 +113,7 @@ class _Facts:
 
 def leverages(index: VersionIndex, keys: npt.NDArray[np.uint64]) -> Floats:
     """How far the vectors of `keys` lie out, in the directions in which a sample of them varies little: `(n,)`."""
-    sample = index.gather(keys[:: -(-len(keys) // SAMPLE)]).astype(np.float64)
+    sample = index.gather(keys[:: -(-len(keys) // SAMPLE)].copy()).astype(np.float64)
     center = sample.mean(axis=0)
     covariance = (sample - center).T @ (sample - center) / len(sample)
     dim = len(center)

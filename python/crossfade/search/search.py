@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from crossfade.catalog.versions import Version
 from crossfade.errors import ModelError
 
+from .asked import Asked
 from .blending import Blending
 from .bridged import rank_bridged
 from .fade import Fade
@@ -19,25 +20,24 @@ from .ranking import Mask, Ranking, Rows, View, ranking_of
 _log = logging.getLogger("crossfade")
 
 
-def rank_texts(view: View, texts: Sequence[str], k: int, allowed: Mask | None, merge: Merge = FADE) -> list[Ranking]:
+def rank_texts(view: View, asked: Asked, k: int, allowed: Mask | None, merge: Merge = FADE) -> list[Ranking]:
     """Ranks documents for texts: `k` at most for each, by the blend or by a classic merge of both versions."""
     state, encoders = view.snapshot.state, view.encoders
     pair = _pair(view, merge)
-    old_queries = _old_queries(view, pair[0], texts) if pair else None
+    old_queries = _old_queries(view, pair[0], asked) if pair else None
     if pair is None or (old_queries is None and state.live == pair[1].id):
-        queries = encoders.get(state.live_version).encode(texts, kind="query")
+        queries = asked.encode(encoders.get(state.live_version))
         reason = "alone" if state.pair is None else "not fitted" if pair is None else "old encoder missing"
         return rank_vectors(view, state.live, queries, k, allowed, reason)
     source, target = pair
     if old_queries is None:  # the old encoder can't be called any more: the Bridge stands in for it
-        queries = encoders.get(target).encode(texts, kind="query")
-        return rank_bridged(view, target.id, queries, k, allowed)
+        return rank_bridged(view, target.id, asked.encode(encoders.get(target)), k, allowed)
     new_encoder = encoders.get(target) if state.live == target.id else encoders.find(target, again=False)
     if new_encoder is None:  # another process fills, and this one goes on as it did
         return rank_vectors(view, source.id, old_queries, k, allowed, "new encoder missing")
 
     def encode_new(positions: Sequence[int]) -> Rows:
-        return new_encoder.encode([texts[position] for position in positions], kind="query")
+        return asked.encode(new_encoder, positions)
 
     if view.fade is None or merge != FADE:
         return rank_merged(view, pair, old_queries, encode_new, merge, k, allowed)
@@ -53,12 +53,12 @@ def _pair(view: View, merge: Merge) -> tuple[Version, Version] | None:
     return pair if serves else None
 
 
-def _old_queries(view: View, source: Version, texts: Sequence[str]) -> Rows | None:
+def _old_queries(view: View, source: Version, asked: Asked) -> Rows | None:
     """The old model's; None where it can't be called and there is something to do without it."""
     live = view.snapshot.state.live == source.id
     encoder = view.encoders.find(source, again=False) if view.fade or not live else view.encoders.get(source)
     try:
-        return encoder.encode(texts, kind="query") if encoder else None
+        return asked.encode(encoder) if encoder else None
     except ModelError as error:
         if live:
             raise

@@ -17,6 +17,7 @@ from crossfade.errors import InvalidInput, SpaceMismatch
 from crossfade.space import Space, checked_space
 from crossfade.store import Store
 
+from .asked import Asked
 from .bridged import rank_bridged
 from .documents import Filters, documents_of
 from .fade import Fade
@@ -68,11 +69,12 @@ class Searcher:
                 raise InvalidInput(f"query {position} must be a text to search for, got {shown(text)}")
         if not texts:
             return []
-        return self._answer(conditions, lambda view, allowed: rank_texts(view, texts, k, allowed, merge), on_read)
+        asked = Asked(texts)
+        return self._answer(conditions, lambda view, allowed: rank_texts(view, asked, k, allowed, merge), on_read)
 
     def considered(self, text: str) -> Keys:
         """The documents that a search for a text looks at, best first."""
-        return rank_texts(self._view(), [text], CANDIDATES, None)[0].considered
+        return rank_texts(self._view(), Asked([text]), CANDIDATES, None)[0].considered
 
     def by_vector(
         self,

@@ -19,7 +19,9 @@ INTERVAL_SECONDS = 5.0  # between two writes by the timer
 MOST_WAITING = 20_000  # searches noted and not yet added up; beyond them searches go unnoted
 MOST_KEYS = 100_000  # the documents looked at least are forgotten beyond
 MOST_TEXTS = 10_000
-RANK_OFFSET = 10.0  # a document of rank r (from 0) counts 10 / (r + 10): the first once, the eleventh half
+# A document of rank r (from 0) counts 1 / (1 + (r / 10)²): the first once, the eleventh half, the hundredth next to
+# nothing. What is shown is decided among the first; re-embedding those of many queries gains more than all of few.
+HALF_RANK = 10.0
 
 Keys = npt.NDArray[np.uint64]
 Amounts = npt.NDArray[np.float64]
@@ -34,7 +36,7 @@ class Noted(NamedTuple):
 
 def amounts(keys: npt.NDArray[np.uint64] | npt.NDArray[np.int64]) -> Amounts:
     """What documents count that a search looked at, best first."""
-    return RANK_OFFSET / (np.arange(len(keys), dtype=np.float64) + RANK_OFFSET)
+    return 1.0 / (1.0 + (np.arange(len(keys), dtype=np.float64) / HALF_RANK) ** 2)
 
 
 class SearchLog:
@@ -54,6 +56,7 @@ class SearchLog:
         self._keys: Keys = np.empty(0, np.uint64)
         self._amounts: Amounts = np.empty(0, np.float64)
         self._queries: dict[str, tuple[int, float]] = {}
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._due = time.monotonic() + INTERVAL_SECONDS
 
@@ -61,11 +64,11 @@ class SearchLog:
         """Notes searches: their texts, where they may be kept, and the documents each looked at, best first."""
         if self._entries.qsize() < MOST_WAITING:
             self._entries.put((time.time(), texts, considered))
-        if time.monotonic() >= self._due:
-            # Two searches may come here at once: the worst is two writes.
-            self._due = time.monotonic() + INTERVAL_SECONDS
-            self._thread = threading.Thread(target=self._write_quietly, name="crossfade-log", daemon=True)
-            self._thread.start()
+        if time.monotonic() >= self._due and self._starting.acquire(blocking=False):
+            try:
+                self._start_writing()
+            finally:
+                self._starting.release()
 
     def take(self, most: int) -> Noted:
         """What was noted, and not taken yet: of documents those looked at most, and so many at most."""
@@ -78,11 +81,22 @@ class SearchLog:
             return Noted(hits, queries)
 
     def close(self) -> None:
-        """Waits for the thread; what was not taken stays there."""
-        self._due = float("inf")
+        """Waits for the thread, and has no other one started; what was not taken stays there."""
+        with self._starting:
+            self._due = float("inf")
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+
+    def _start_writing(self) -> None:
+        """Starts the thread, unless it has been started or closed meanwhile, or still waits for its turn to write."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + INTERVAL_SECONDS
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._write_quietly, name="crossfade-log", daemon=True)
+            self._thread.start()
 
     def _write_quietly(self) -> None:
         write = self._write()
