@@ -58,7 +58,7 @@ def ndcg(run: Run, qrels: Qrels, *, k: int = 10, gain: Gain = "linear") -> dict[
 
 
 def precision(run: Run, qrels: Qrels, *, k: int = 10) -> dict[str, float]:
-    """Share of the first k places that hold a relevant document, empty ones included; arguments and errors as in `ndcg`.
+    """Share of the first k places that hold a relevant document; arguments and errors as in `ndcg`.
 
     Example:
         >>> precision({"q": ["a", "x"]}, {"q": {"a": 1, "b": 2}}, k=4)
