@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import pytrec_eval
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossfade import evaluate
@@ -142,6 +142,7 @@ JUDGED = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(RUNS, JUDGED, st.sampled_from([1, 3, 10]))
 def test_metrics_agree_with_trec_eval(
     scores: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]], k: int

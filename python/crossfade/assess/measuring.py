@@ -10,7 +10,6 @@ import numpy as np
 from crossfade import evaluate
 from crossfade._values import count_of
 from crossfade.catalog import documents
-from crossfade.document import Document
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput
@@ -66,25 +65,17 @@ def measure(
         InvalidInput: An argument is out of range, or no query can be measured.
         EncoderMissing: The live version's encoder is not at hand.
     """
-    count_of(k, "k", MOST_K)
-    if count_of(sample, "sample", 2**31) < LEAST_SAMPLE:
-        raise InvalidInput(f"sample must be at least {LEAST_SAMPLE} documents, got {sample}")
+    _check(k, sample)
     questions = _questions(store, queries, judge is not None, sample, seed)
     rankings = Sample(store, encoders, new, sample, seed, progress).rank(questions, k)
     if judge:
         questions = _judged(store, questions, rankings, judge, k)
     judged = [place for place, question in enumerate(questions) if question.relevant]
-    if not judged:
-        raise InvalidInput("the judge found no relevant document in any list; without one nothing can be measured")
     qrels = {questions[place].id: _named(questions[place].grades) for place in judged}
     runs = _runs(rankings, questions, judged, judge is not None)
     old, drawn, embedded = (_values(part, qrels, k, gain) for part in runs)
     measures = [_measure(name, old[name], drawn[name], embedded[name], seed) for name in old]
     name = measures[0].name
-    with store.reading() as connection:
-        best = {questions[at].id: max(questions[at].relevant, key=questions[at].grades.__getitem__) for at in judged}
-        found = documents.fetch(connection, best.values())
-    answers = {query: found[key] for query, key in best.items() if key in found}
     asked = [questions[place] for place in judged]
     lists = [[side[place] for place in judged] for side in (rankings.old, rankings.embedded)]
     better, worse = _changed(store, asked, old[name], drawn[name], lists, k)
@@ -96,11 +87,17 @@ def measure(
         judged=judge is not None,
         pool=rankings.size,
         measures=tuple(measures),
-        slices=_slices({q.id: q.text for q in asked}, answers, fields, old[name], drawn[name], seed),
+        slices=_slices(store, asked, fields, old[name], drawn[name], seed),
         better=better,
         worse=worse,
         bias=bias_of(rankings.size, judge is not None),
     )
+
+
+def _check(k: int, sample: int) -> None:
+    count_of(k, "k", MOST_K)
+    if count_of(sample, "sample", 2**31) < LEAST_SAMPLE:
+        raise InvalidInput(f"sample must be at least {LEAST_SAMPLE} documents, got {sample}")
 
 
 def _questions(store: Store, queries: Queries, unjudged: bool, sample: int, seed: int) -> list[Question]:
@@ -136,6 +133,8 @@ def _judged(store: Store, questions: Sequence[Question], rankings: Rankings, jud
         shown = [(str(key), document.content) for key, document in found.items()]
         grades = by_judge(judge, question.text, shown, _named(question.grades))
         judged.append(dataclasses.replace(question, grades={int(key): grade for key, grade in grades.items()}))
+    if not any(question.relevant for question in judged):
+        raise InvalidInput("the judge found no relevant document in any list; without one nothing can be measured")
     return judged
 
 
@@ -171,14 +170,18 @@ def _measure(name: str, old: Values, new: Values, embedded: Values, seed: int) -
 
 
 def _slices(
-    texts: Mapping[str, str],
-    answers: Mapping[str, Document],
+    store: Store,
+    questions: Sequence[Question],
     fields: Sequence[str] | None,
     old: Values,
     new: Values,
     seed: int,
 ) -> tuple[Slice, ...]:
-    found = slices_of(texts, answers, fields)
+    best = {question.id: max(question.relevant, key=question.grades.__getitem__) for question in questions}
+    with store.reading() as connection:
+        fetched = documents.fetch(connection, best.values())
+    answers = {query: fetched[key] for query, key in best.items() if key in fetched}
+    found = slices_of({question.id: question.text for question in questions}, answers, fields)
     sides = [[{query: side[query] for query in of} for side in (old, new)] for of in found.values()]
     compared = [evaluate.compare(*pair, seed=seed) for pair in sides]
     adjusted = evaluate.holm([comparison.p_value for comparison in compared])
