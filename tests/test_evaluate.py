@@ -1,11 +1,13 @@
-"""Metrics against values worked out by hand, and what the bootstrap interval promises."""
+"""Metrics against values worked out by hand and trec_eval's, and what intervals and p-values promise."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
-from hypothesis import given
+import pytrec_eval
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossfade import evaluate
@@ -121,3 +123,94 @@ def test_compare_refuses_different_queries() -> None:
         evaluate.compare({}, {})
     with pytest.raises(InvalidInput, match="samples"):
         evaluate.compare({"a": 1.0}, {"a": 1.0}, samples=1)
+
+
+def test_precision_counts_empty_places() -> None:
+    """One relevant document of two found is a quarter of four places."""
+    assert evaluate.precision({"q": ["a", "x"]}, GRADED, k=4) == {"q": 0.25}
+
+
+DOCUMENTS = [f"d{n}" for n in range(12)]
+SCORES = st.sampled_from([0.0, 0.25, 0.5, 0.5 + 1e-9, 1.0])  # few, so that there are ties, in float32 too
+RUNS = st.dictionaries(
+    st.sampled_from(["q1", "q2", "q3"]), st.dictionaries(st.sampled_from(DOCUMENTS), SCORES, min_size=1), min_size=1
+)
+JUDGED = st.dictionaries(
+    st.sampled_from(["q1", "q2", "q3"]),
+    st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 4), min_size=1),
+    min_size=1,
+)
+
+
+@settings(deadline=None)
+@given(RUNS, JUDGED, st.sampled_from([1, 3, 10]))
+def test_metrics_agree_with_trec_eval(
+    scores: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]], k: int
+) -> None:
+    """On any run, ties included, every metric of every answered query is trec_eval's to 1e-6."""
+    run = {query: evaluate.ranked(found) for query, found in scores.items()}
+    named = {f"ndcg_cut_{k}": evaluate.ndcg, f"P_{k}": evaluate.precision, f"recall_{k}": evaluate.recall}
+    judge = pytrec_eval.RelevanceEvaluator(qrels, {f"ndcg_cut.{k}", f"P.{k}", f"recall.{k}", "recip_rank"})
+    expected = judge.evaluate(scores)
+    for query in expected.keys() & evaluate.mrr(run, qrels).keys():
+        for name, metric in named.items():
+            assert metric(run, qrels, k=k)[query] == pytest.approx(expected[query][name], abs=1e-6)
+        assert evaluate.mrr(run, qrels, k=12)[query] == pytest.approx(expected[query]["recip_rank"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("gains", "p_value"), [([0.1, 0.2, 0.4], 0.25), ([0.3, -0.1], 1.0), ([0.0, 0.0], 1.0)])
+def test_p_value_of_few_queries_is_exact(gains: list[float], p_value: float) -> None:
+    """All sign patterns are counted: three gains of three are as far from zero in 2 of 8, whatever their sizes."""
+    challenger = {str(n): gain for n, gain in enumerate(gains)}
+    assert evaluate.compare(dict.fromkeys(challenger, 0.0), challenger).p_value == p_value
+
+
+def test_drawn_p_values_agree_with_all_of_them() -> None:
+    """Where there are more patterns than draws, the drawn share is that of all patterns, but for chance."""
+    challenger = {str(n): (n * 7 % 11) / 10 - 0.4 for n in range(13)}
+    baseline = dict.fromkeys(challenger, 0.0)
+    exact = evaluate.compare(baseline, challenger, samples=2**13).p_value
+    assert evaluate.compare(baseline, challenger, samples=2**13 - 1).p_value == pytest.approx(exact, abs=0.02)
+
+
+def test_p_values_are_right_where_nothing_differs() -> None:
+    """Of 400 comparisons of systems that are alike, about one in twenty falls below 0.05, in both directions."""
+    random = np.random.default_rng(5)
+    compared = []
+    for _ in range(400):
+        levels = random.beta(0.6, 0.6, size=40)  # as nDCG: many at 0 and at 1
+        pair = [np.clip(np.round(levels + random.normal(0, 0.2, 40), 2), 0, 1) for _ in range(2)]
+        values = [{str(n): float(value) for n, value in enumerate(side)} for side in pair]
+        compared.append(evaluate.compare(*values, samples=400))
+    significant = [comparison.difference > 0 for comparison in compared if comparison.p_value <= 0.05]
+    assert 8 <= len(significant) <= 34  # 20, and three standard deviations
+    assert sum(significant) <= 22  # 10, and four
+
+
+def test_detectable_difference_is_detected_in_four_of_five_cases() -> None:
+    """A true difference of that size falls below 0.05 in 80 % of samples; one query can't tell."""
+    random = np.random.default_rng(6)
+    noise = random.normal(0, 0.1, (300, 50))
+    wanted = evaluate.compare(dict.fromkeys(map(str, range(50)), 0.0), _by_number(noise[0] / noise[0].std() * 0.1))
+    assert wanted.detectable is not None
+    found = [
+        evaluate.compare(dict.fromkeys(map(str, range(50)), 0.0), _by_number(row + wanted.detectable), samples=400)
+        for row in noise
+    ]
+    assert np.mean([comparison.p_value <= 0.05 for comparison in found]) == pytest.approx(0.8, abs=0.07)
+    assert evaluate.compare({"a": 0.1}, {"a": 0.4}).detectable is None
+
+
+def _by_number(values: np.ndarray) -> dict[str, float]:
+    return {str(number): float(value) for number, value in enumerate(values)}
+
+
+def test_corrections_by_hand() -> None:
+    """Holm multiplies by the tests that are left, Benjamini–Hochberg by tests over rank; no order is turned round."""
+    p_values = [0.02, 0.01, 0.8, 0.03]
+    assert evaluate.holm(p_values) == pytest.approx([0.06, 0.04, 0.8, 0.06])
+    assert evaluate.benjamini_hochberg(p_values) == pytest.approx([0.04, 0.04, 0.8, 0.04])
+    assert evaluate.holm([]) == []
+    assert evaluate.holm([0.9, 0.9]) == [1.0, 1.0]
+    with pytest.raises(InvalidInput, match="between 0 and 1"):
+        evaluate.holm([0.2, math.nan])

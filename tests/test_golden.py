@@ -19,6 +19,7 @@ GOLDEN = Path(__file__).with_name("golden")
 FORMATS = sorted(GOLDEN.glob("format-*"))
 OLD, NEW = ("golden-old", 16, 11), ("golden-new", 24, 12)
 COUNT = 20
+UNJUDGED = [f"format-{number}" for number in range(1, 5)]
 
 
 def copied(golden: Path, folder: Path) -> Path:
@@ -54,6 +55,8 @@ def test_golden_collection_opens(golden: Path, folder: Path) -> None:
         assert [version["state"] for version in docs.status().versions] == ["retained", "live"]
         assert docs.space == wrapped(*NEW).space
         assert "d20" not in docs
+        judged = [(judgement.query, judgement.id, judgement.grade) for judgement in docs.judgements()]
+        assert judged == ([("a question", "d3", 2.0)] if golden.name not in UNJUDGED else [])
 
 
 @pytest.mark.parametrize("golden", FORMATS, ids=lambda path: path.name)

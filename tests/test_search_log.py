@@ -216,3 +216,41 @@ def test_what_searches_look_at_comes_next(docs: cf.Collection) -> None:
     docs.migrate(wrapped(*NEW, before=embed), order="age").run()
     filled = [batch for batch in batches if len(batch) > 1][4:]  # beside queries, and the sample
     assert [wanted[0] in batch for batch in filled] == [False, True, *[False] * (len(filled) - 2)]
+
+
+def test_judgements_are_kept_by_id(docs: cf.Collection, folder: Path) -> None:
+    """What was said of a document survives its edit and its end; the latest one counts, and None takes it back."""
+    before = time.time()
+    docs.judge("first question", "d1", 2)
+    docs.judge("first question", "d0", 1)
+    docs.judge("first question", "d1", 0.5, judge="reranker")
+    docs.judge("second question", "d2", 1)
+    docs.judge("second question", "d2", None)
+    docs.upsert(cf.Document("d1", "another text"))
+    docs.delete("d0")
+    docs.forget_queries()
+    docs.close()
+    with cf.Collection.open(folder) as again:
+        first, second = again.judgements()
+    assert (first.query, first.id, first.grade, first.judge) == ("first question", "d0", 1.0, "person")
+    assert (second.query, second.id, second.grade, second.judge) == ("first question", "d1", 0.5, "reranker")
+    assert before <= first.at <= second.at <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((" ", "d1", 1), "text of a query"),
+        (("question", "nobody", 1), "no document 'nobody'"),
+        (("question", "", 1), "non-empty string"),
+        (("question", "d1", float("nan")), "finite number"),
+        (("question", "d1", True), "finite number"),
+    ],
+)
+def test_judgements_that_can_not_be_kept_are_refused(
+    docs: cf.Collection, arguments: tuple[str, str, float], complaint: str
+) -> None:
+    """An empty query, an unknown document and a grade that is no number leave nothing behind."""
+    with pytest.raises(InvalidInput, match=complaint):
+        docs.judge(*arguments)
+    assert docs.judgements() == []

@@ -13,7 +13,6 @@ from crossfade import migration as migrations
 from crossfade._values import checked_folder, items_of, one_of
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
-from crossfade.catalog.searched import Query
 from crossfade.document import Document, check_id
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders, checked_encoder
@@ -21,7 +20,7 @@ from crossfade.errors import CollectionClosed, InvalidInput
 from crossfade.migration import BUDGET_SECONDS, Migration
 from crossfade.orders import Order, parse
 from crossfade.search import Hits, How, Searcher, check_question
-from crossfade.search.log import forget, logged, report_failing
+from crossfade.search.log import Log
 from crossfade.search.merges import NAMES, Merge
 from crossfade.space import Space
 from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
@@ -29,7 +28,7 @@ from crossfade.store import Store
 from crossfade.upsert import Upserted, check_vectors, upsert, upsert_stream
 
 
-class Collection:
+class Collection(Log):
     """Documents that can be searched, in a folder; made by `create` or `open`. Thread-safe.
 
     Children that are forked while it is open can use it, too.
@@ -212,23 +211,6 @@ class Collection:
             return self._searcher.by_vector(vector, space, k, filter, after)
         found = self._searcher.by_texts(texts, k, filter, merge, after)
         return found[0] if isinstance(query, str) else found
-
-    def report_failing(self, query: str) -> int:
-        """Says that the answers to a query are bad: what it looks at is re-embedded early; gives how many documents.
-
-        Raises:
-            InvalidInput: The query is no text.
-            EncoderMissing: The live version's encoder is not at hand.
-        """
-        return report_failing(self._store, self._searcher, query)
-
-    def queries(self, most: int = 1_000) -> list[Query]:
-        """The most frequent queries that were logged, with how often, when last, and how often reported as failing."""
-        return logged(self._store, most)
-
-    def forget_queries(self) -> None:
-        """Deletes the texts of all logged queries; which documents searches looked at stays counted."""
-        forget(self._store)
 
     def migrate(self, encoder: Encoder, *, order: Order | str | None = None) -> Migration:
         """Starts a migration to another encoder, or resumes the one on disk.

@@ -34,6 +34,7 @@ def make(folder: Path) -> None:
         fade.run()
         settle(docs)
         fade.cutover()
+        docs.judge("a question", "d3", 2)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ one module per noun, so that what must be atomic is what stands inside one `with
 
 from apsw import Connection
 
-from . import documents, files, health, searched, tasks, texts, versions
+from . import documents, files, health, judgements, searched, tasks, texts, versions
 from .database import Database, sqlite_version
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "documents",
     "files",
     "health",
+    "judgements",
     "searched",
     "sqlite_version",
     "tasks",

@@ -6,7 +6,7 @@ opened.
 
 from __future__ import annotations
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 APPLICATION_ID = 0x43464144  # "CFAD", in the SQLite header
 
 TABLES = """
@@ -165,6 +165,16 @@ CREATE TABLE query (                            -- texts that were searched for,
     count   INTEGER NOT NULL,
     last_at REAL    NOT NULL,
     failing INTEGER NOT NULL DEFAULT 0          -- how often it was reported
+) WITHOUT ROWID;
+""",
+    4: """
+CREATE TABLE judgement (                        -- how well a document answers a query, as somebody said
+    query    TEXT NOT NULL,
+    document TEXT NOT NULL,                     -- its id: what was said of it survives an edit, and a delete
+    grade    REAL NOT NULL,                     -- above 0 is relevant
+    at       REAL NOT NULL,
+    judge    TEXT NOT NULL,                     -- who said so: 'person', 'clicks', or a name
+    PRIMARY KEY (query, document)
 ) WITHOUT ROWID;
 """,
 }

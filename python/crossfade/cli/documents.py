@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from crossfade._values import parse_json
+from crossfade._records import STDIN, Numbered, csv_rows, json_lines, lines
 from crossfade.document import Document
 from crossfade.errors import InvalidInput
 
-STDIN = "-"
 ID_FIELDS = ("id", "_id")
-LARGEST_CSV_FIELD = 2**31 - 1  # the csv module's own limit, 131,072 characters, is less than a long document
-
-Numbered = Iterator[tuple[int, dict[str, Any]]]
 
 
 def read(source: str, form: str | None = None) -> Iterator[Document]:
@@ -37,7 +31,7 @@ def read(source: str, form: str | None = None) -> Iterator[Document]:
     if form not in _FORMS:
         raise InvalidInput(f"the format must be one of {', '.join(_FORMS)}, got {form!r}")
     name = "stdin" if source == STDIN else source
-    for number, fields in _FORMS[form](_lines(source, name), name):
+    for number, fields in _FORMS[form](lines(source, name), name):
         yield _document(fields, f"{name}, line {number}")
 
 
@@ -48,44 +42,7 @@ def is_file(source: str) -> bool:
     return False
 
 
-def _lines(source: str, name: str) -> Iterator[str]:
-    try:
-        with sys.stdin.buffer if source == STDIN else Path(source).open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                try:
-                    yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise InvalidInput(f"{name}, line {number}: must be UTF-8: {error}") from error
-    except OSError as error:
-        raise InvalidInput(f"{name} can't be read: {error.strerror or error}") from error
-
-
-def _json_lines(lines: Iterable[str], name: str) -> Numbered:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            fields = parse_json(line)
-        except ValueError as error:
-            raise InvalidInput(f"{name}, line {number}: must be one JSON object: {error}") from error
-        if not isinstance(fields, dict):
-            raise InvalidInput(f"{name}, line {number}: must be one JSON object, got {type(fields).__name__}")
-        yield number, fields
-
-
-def _csv(lines: Iterable[str], name: str) -> Numbered:
-    csv.field_size_limit(LARGEST_CSV_FIELD)
-    rows = csv.DictReader(lines, strict=True)
-    try:
-        for row in rows:
-            if None in row:
-                raise InvalidInput(f"{name}, line {rows.line_num}: has more fields than the header")
-            yield rows.line_num, {field: value for field, value in row.items() if value not in ("", None)}
-    except csv.Error as error:
-        raise InvalidInput(f"{name}, line {rows.line_num}: can't be read as CSV: {error}") from error
-
-
-_FORMS: dict[str, Callable[[Iterable[str], str], Numbered]] = {"jsonl": _json_lines, "csv": _csv}
+_FORMS: dict[str, Callable[[Iterable[str], str], Numbered]] = {"jsonl": json_lines, "csv": csv_rows}
 
 
 def _document(fields: dict[str, Any], place: str) -> Document:

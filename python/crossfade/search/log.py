@@ -1,40 +1,94 @@
-"""Log: what users ask of the log of searches, and report to it."""
+"""Log: what a collection notes about queries: which were asked, which fail, and how well documents answer them."""
 
 from __future__ import annotations
 
-from crossfade._values import shown
-from crossfade.catalog import searched
+import math
+
+from crossfade._values import check_text, shown
+from crossfade.catalog import documents, judgements, searched
+from crossfade.catalog.judgements import Judgement
 from crossfade.catalog.searched import Query
+from crossfade.document import check_id
 from crossfade.errors import InvalidInput
 from crossfade.store import Store, amounts
 
 from .searcher import Searcher
 
 
-def report_failing(store: Store, searcher: Searcher, query: str) -> int:
-    """Counts what a failing query looks at; gives how many documents that is."""
+class Log:
+    """The part of a collection's façade that is about the queries it was asked."""
+
+    _store: Store
+    _searcher: Searcher
+
+    def report_failing(self, query: str) -> int:
+        """Says that the answers to a query are bad: what it looks at is re-embedded early; gives how many documents.
+
+        Raises:
+            InvalidInput: The query is no text.
+            EncoderMissing: The live version's encoder is not at hand.
+        """
+        _check_query(query, "report_failing")
+        keys = self._searcher.considered(query)
+        with self._store.writing() as connection:
+            searched.add_failing(connection, dict(zip(keys.tolist(), amounts(keys).tolist(), strict=True)))
+            if self._store.keep_texts:
+                searched.report(connection, query)
+        return len(keys)
+
+    def queries(self, most: int = 1_000) -> list[Query]:
+        """The most frequent queries that were logged, with how often, when last, and how often reported as failing."""
+        if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most < 2**63:
+            raise InvalidInput(f"most must be a positive whole number of queries, got {shown(most)}")
+        if not self._store.read_only:
+            self._store.write_log()
+        with self._store.reading() as connection:
+            return searched.queries(connection, most)
+
+    def forget_queries(self) -> None:
+        """Deletes the texts of all logged queries; what searches looked at stays counted, judgements stay."""
+        self._store.write_log()
+        with self._store.writing() as connection:
+            searched.forget_queries(connection)
+
+    def judge(self, query: str, identifier: str, grade: float | None, *, judge: str = "person") -> None:
+        """Says how well a document answers a query, for `assess`; kept by id, whatever the text becomes.
+
+        Args:
+            query: Its text, as it is searched for.
+            identifier: The id of a document that is there.
+            grade: 0 for irrelevant, above it for relevant, the higher the better; None takes back what was said.
+            judge: Who says so, where it is not a person.
+
+        Raises:
+            InvalidInput: There is no such document, or an argument can't be used.
+
+        Example:
+            docs.judge("forgotten password", "a1", 2)
+        """
+        _check_query(query, "judge")
+        check_text(query, "a query")
+        check_text(judge, "a judge's name")
+        if grade is not None and (
+            isinstance(grade, bool) or not isinstance(grade, (int, float)) or not math.isfinite(grade)
+        ):
+            raise InvalidInput(f"a grade must be a finite number, 0 for irrelevant, got {shown(grade)}")
+        with self._store.writing() as connection:
+            if grade is None:
+                judgements.remove(connection, query, check_id(identifier))
+                return
+            if not documents.keys_of(connection, [check_id(identifier)]):
+                raise InvalidInput(
+                    f"there is no document {identifier!r} to judge; the id must be one of the collection's"
+                )
+            judgements.add(connection, [(query, identifier, float(grade), judge)])
+
+    def judgements(self) -> list[Judgement]:
+        """What was said with `judge`, by query, then id; of documents that are deleted, too."""
+        with self._store.reading() as connection:
+            return judgements.all_judgements(connection)
+
+
+def _check_query(query: object, taker: str) -> None:
     if not isinstance(query, str) or not query or query.isspace():
-        raise InvalidInput(f"report_failing takes the text of a query, got {shown(query)}")
-    keys = searcher.considered(query)
-    with store.writing() as connection:
-        searched.add_failing(connection, dict(zip(keys.tolist(), amounts(keys).tolist(), strict=True)))
-        if store.keep_texts:
-            searched.report(connection, query)
-    return len(keys)
-
-
-def logged(store: Store, most: int) -> list[Query]:
-    """The most frequent queries, at most so many."""
-    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most < 2**63:
-        raise InvalidInput(f"most must be a positive whole number of queries, got {shown(most)}")
-    if not store.read_only:
-        store.write_log()
-    with store.reading() as connection:
-        return searched.queries(connection, most)
-
-
-def forget(store: Store) -> None:
-    """Deletes the texts of all logged queries, those too that are only noted yet."""
-    store.write_log()
-    with store.writing() as connection:
-        searched.forget_queries(connection)
+        raise InvalidInput(f"{taker} takes the text of a query, got {shown(query)}")

@@ -1,4 +1,4 @@
-"""Retrieval metrics over judged queries, and whether two systems differ: arrays and dicts in, values out.
+"""Retrieval metrics over judged queries, as trec_eval computes them.
 
 A *run* is `{query id: [document ids, best first]}`; *qrels* are `{query id: {document id: grade}}`. A grade
 above zero is relevant. Every query with at least one relevant document counts, and one that is missing from
@@ -8,13 +8,11 @@ have no value and are left out.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossfade._values import shown
 from crossfade.errors import InvalidInput
@@ -22,13 +20,11 @@ from crossfade.errors import InvalidInput
 Qrels = Mapping[str, Mapping[str, float]]
 Run = Mapping[str, Sequence[str]]
 Gain = Literal["linear", "exponential"]
-_Float64 = NDArray[np.float64]
 
 _GAINS: dict[str, Callable[[float], float]] = {
     "linear": lambda grade: max(grade, 0.0),
     "exponential": lambda grade: 2.0 ** max(grade, 0.0) - 1.0,
 }
-_BATCH = 256
 
 
 def ndcg(run: Run, qrels: Qrels, *, k: int = 10, gain: Gain = "linear") -> dict[str, float]:
@@ -57,6 +53,20 @@ def ndcg(run: Run, qrels: Qrels, *, k: int = 10, gain: Gain = "linear") -> dict[
     def value(ranked: Sequence[str], grades: Mapping[str, float]) -> float:
         best = sorted((worth(grade) for grade in grades.values()), reverse=True)[:k]
         return _dcg([worth(grades.get(document, 0.0)) for document in ranked[:k]]) / _dcg(best)
+
+    return _per_query(run, qrels, k, value)
+
+
+def precision(run: Run, qrels: Qrels, *, k: int = 10) -> dict[str, float]:
+    """Share of the first k places that hold a relevant document; arguments and errors as in `ndcg`.
+
+    Example:
+        >>> precision({"q": ["a", "x"]}, {"q": {"a": 1, "b": 2}}, k=4)
+        {'q': 0.25}
+    """
+
+    def value(ranked: Sequence[str], grades: Mapping[str, float]) -> float:
+        return sum(grades.get(document, 0.0) > 0 for document in ranked[:k]) / k
 
     return _per_query(run, qrels, k, value)
 
@@ -91,93 +101,19 @@ def mrr(run: Run, qrels: Qrels, *, k: int = 10) -> dict[str, float]:
     return _per_query(run, qrels, k, value)
 
 
+def ranked(scores: Mapping[str, float]) -> list[str]:
+    """Documents by score, best first, as trec_eval ranks a run: in float32, and equal ones by id, descending.
+
+    Example:
+        >>> ranked({"a": 0.5, "b": 0.5, "c": 0.7})
+        ['c', 'b', 'a']
+    """
+    return sorted(scores, key=lambda document: (np.float32(scores[document]), document), reverse=True)
+
+
 def mean(values: Mapping[str, float]) -> float:
     """Mean over queries of what a metric returned; 0.0 where no query was judged."""
     return math.fsum(values.values()) / len(values) if values else 0.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Mean difference of two systems over the same queries, with its bootstrap interval.
-
-    Args:
-        queries: How many queries were compared.
-        difference: Mean of challenger − baseline.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-        confidence: Share of resampled means that lie within the interval.
-        better: Queries on which the challenger's value is higher.
-        worse: Queries on which it is lower.
-    """
-
-    queries: int
-    difference: float
-    low: float
-    high: float
-    confidence: float
-    better: int
-    worse: int
-
-    def non_inferior(self, margin: float) -> bool:
-        """Whether the whole interval lies above −margin."""
-        return self.low > -margin
-
-
-def compare(
-    baseline: Mapping[str, float],
-    challenger: Mapping[str, float],
-    *,
-    samples: int = 10_000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Comparison:
-    """Compare two systems query by query with a paired percentile bootstrap (Sakai, SIGIR 2006).
-
-    Args:
-        baseline: One metric's value per query.
-        challenger: The same metric's value for the same queries.
-        samples: Number of resamples, at least 100.
-        confidence: Between 0 and 1, exclusive.
-        seed: Of the resampling; the same seed gives the same interval.
-
-    Raises:
-        InvalidInput: The queries differ, there is none, a value isn't finite, or an option is out of range.
-
-    Example:
-        >>> compare({"a": 0.1, "b": 0.2}, {"a": 0.2, "b": 0.3}).low > 0
-        True
-    """
-    if not baseline or baseline.keys() != challenger.keys():
-        raise InvalidInput(
-            f"both systems must have a value for the same queries, got {len(baseline)} and {len(challenger)} "
-            f"with {len(baseline.keys() & challenger.keys())} in common; evaluate both with the same qrels"
-        )
-    if samples < 100 or not 0.0 < confidence < 1.0:
-        raise InvalidInput(f"need samples >= 100 and 0 < confidence < 1, got {shown(samples)} and {shown(confidence)}")
-    deltas = np.array([challenger[query] - baseline[query] for query in sorted(baseline)], dtype=np.float64)
-    if not np.isfinite(deltas).all():
-        raise InvalidInput("every value must be a finite number, got NaN or infinity")
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(_resampled_means(deltas, samples, seed), [tail, 1.0 - tail])
-    return Comparison(
-        queries=deltas.size,
-        difference=float(deltas.mean()),
-        low=float(low),
-        high=float(high),
-        confidence=confidence,
-        better=int((deltas > 0).sum()),
-        worse=int((deltas < 0).sum()),
-    )
-
-
-def _resampled_means(deltas: _Float64, samples: int, seed: int) -> _Float64:
-    """Means of `samples` resamples, in batches so that memory stays bounded by the number of queries."""
-    random = np.random.default_rng(seed)
-    means = [
-        deltas[random.integers(deltas.size, size=(min(_BATCH, samples - start), deltas.size))].mean(axis=1)
-        for start in range(0, samples, _BATCH)
-    ]
-    return np.concatenate(means)
 
 
 def _dcg(gains: Sequence[float]) -> float:
