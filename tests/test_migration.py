@@ -14,6 +14,7 @@ from crossfade.errors import (
     InvalidInput,
 )
 from crossfade.migration.fill import BATCH
+from crossfade.migration.learning import LEAST_PAIRS
 from support import (
     COUNT,
     NEW,
@@ -34,7 +35,7 @@ def test_fit_run_and_cut_over(docs: cf.Collection, folder: Path, old: cf.Encoder
     quality = fade.fit()
     assert quality is not None
     assert fade.status().fitted
-    assert fade.status().done == 200
+    assert fade.status().done == LEAST_PAIRS
     status = fade.run()
     assert (status.state, status.done, status.documents, status.failed, status.share) == ("filling", COUNT, COUNT, 0, 1)
     assert states(docs) == {1: "live", 2: "filling"}
@@ -64,11 +65,11 @@ def test_cores_must_be_a_positive_number(docs: cf.Collection, new: cf.Encoder, c
 
 
 def test_a_small_collection_is_not_fitted(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
-    """Under 200 documents there is nothing to learn from: `fit` gives None, and the old version answers alone."""
-    with filled(folder, old, 150) as docs:
+    """Under 64 documents there is nothing to learn from: `fit` gives None, and the old version answers alone."""
+    with filled(folder, old, LEAST_PAIRS - 1) as docs:
         fade = docs.migrate(new)
         assert fade.fit() is None
-        assert fade.run(until=0.5).done == 75
+        assert fade.run(until=0.5).done == 32
         assert docs.search(text_of(1)).method == "live"
         is_first(docs, 1, 2)
         fade.run()
@@ -98,9 +99,9 @@ def test_stop_and_resume(docs: cf.Collection, new: cf.Encoder) -> None:
     """`stop` is asked before every batch; the next run goes on where the last one stopped."""
     fade = docs.migrate(new)
     fade.fit()
-    assert fade.run(stop=lambda: True).done == 200
+    assert fade.run(stop=lambda: True).done == LEAST_PAIRS
     answers = iter([False, True])
-    assert fade.run(stop=lambda: next(answers)).done == 200 + BATCH
+    assert fade.run(stop=lambda: next(answers)).done == LEAST_PAIRS + BATCH
     assert fade.run().done == COUNT
 
 
@@ -221,8 +222,11 @@ def test_fit_and_run_report_progress_in_documents(folder: Path, old: cf.Encoder,
         assert seen[-1] == (300, 300)
 
 
-def test_a_stop_is_heard_while_the_bridge_is_learned(docs: cf.Collection, new: cf.Encoder) -> None:
+def test_a_stop_is_heard_while_the_bridge_is_learned(
+    docs: cf.Collection, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`stop` is asked before every batch of the sample, too; a later run carries on."""
+    monkeypatch.setattr("crossfade.migration.fit.SHARE", 0.5)
     fade = docs.migrate(new)
     asked = iter([False, True])
     stopped = fade.run(stop=lambda: next(asked, True))

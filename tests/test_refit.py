@@ -97,7 +97,7 @@ def test_the_sample_grows_while_that_pays(
 def test_the_sample_stops_where_nothing_is_gained(
     folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that is the old one rotated needs no more than the first 200 pairs."""
+    """A model that is the old one rotated needs no more pairs than it begins with, or twice as many."""
     rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((OLD[1], OLD[1])))[0].astype(np.float32)
     turned = cf.Encoder.wrap(
         lambda texts: wrapped(*OLD).encode(texts) @ rotation, cf.Space(model="turned", dim=OLD[1], version="1")
@@ -204,7 +204,7 @@ def test_the_status_tells_what_the_bridge_is_worth(folder: Path, old: cf.Encoder
         assert found["recall_at_10"] == quality.recall_at_10
         assert found["retention_interval"] == list(quality.retention_interval or ())
         said = bridge_line(found)
-        assert said.startswith(f"bridge: {quality.method}, 200 pairs, cosine {quality.cosine:.3f} (")
+        assert said.startswith(f"bridge: {quality.method}, {quality.pairs} pairs, cosine {quality.cosine:.3f} (")
         assert f"expected retention {quality.retention:.3f} (" in said
         assert said in list(status_shown(docs.status()))
         assert "retention" not in bridge_line(found | {"retention": None, "cosine_interval": None})

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <atomic>
+#include <cmath>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::size_t most_threads = 1024;
 constexpr std::size_t most_places = 1 << 24;
+constexpr std::size_t most_kriged = 1 << 12;
 
 // Below this number of rows the matrix is used where it lies: packing it costs about as much as mapping four rows.
 constexpr std::size_t rows_worth_packing = 24;
@@ -220,6 +222,30 @@ std::tuple<py::array, py::array, py::array> comoment(const py::object& x_array, 
     return {sums_x, sums_y, products};
 }
 
+// What must be expected of every error and how much of it is open, (m) each, and what of a row that is like none of these.
+std::tuple<py::array, py::array, float> krige(const py::object& rows_array, const py::object& errors_array,
+                                              const py::object& center_array, float shared, float common) {
+    const Rows x = matrix(rows_of(rows_array, Dtype::float32));
+    require(x.n <= most_kriged, "too many rows to compare with each other");
+    const Rows errors = optional_vector(errors_array, Dtype::float32, x.n);
+    const Rows center = optional_vector(center_array, Dtype::float32, x.d);
+    require(errors.data, "errors are needed");
+    require(shared >= 0.0f && shared <= 1.0f && common >= 0.0f && common < HUGE_VALF, "shared or common is out of range");
+    const float* const begin = errors.as<float>();
+    const auto known = std::count_if(begin, begin + x.n, [](float error) { return error == error; });
+    const KrigeRows rows{x.as<float>(), x.stride, x.n, x.d, center.as<float>(), begin, static_cast<std::size_t>(known)};
+    py::array_t<float> expected(static_cast<py::ssize_t>(x.n));
+    py::array_t<float> left(static_cast<py::ssize_t>(x.n));
+    float* const means = expected.mutable_data();
+    float* const shares = left.mutable_data();
+    float alike = 0.0f;
+    without_gil(product(rows.known, rows.m, rows.d), [&] {
+        const auto scratch = scratch_of<float>(krige_scratch_size(rows));
+        alike = active_kernels().krige(rows, {shared, common}, means, shares, scratch.get());
+    });
+    return {expected, left, alike};
+}
+
 struct Lists {
     std::size_t queries;
     std::size_t lists;
@@ -294,6 +320,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("rescore", &rescore, py::arg("vectors"), py::arg("rows"), py::arg("query"), py::arg("threads"));
     module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));
     module.def("comoment", &comoment, py::arg("x"), py::arg("y"), py::arg("shift_x"), py::arg("shift_y"), py::arg("threads"));
+    module.def("krige", &krige, py::arg("rows"), py::arg("errors"), py::arg("center"), py::arg("shared"), py::arg("common"));
     module.def("admit", &admit, py::arg("keys"), py::arg("dead"), py::arg("allowed"));
     module.def("locate", &locate, py::arg("places"), py::arg("files"), py::arg("first_rows"), py::arg("bits"), py::arg("keys"),
                py::arg("file"), py::arg("rows"));

@@ -9,6 +9,7 @@
 
 #include "covariance.h"
 #include "elements.h"
+#include "krige.h"
 #include "normalize.h"
 #include "project.h"
 #include "rescore.h"
@@ -26,6 +27,7 @@ struct Kernels {
     Rescore* rescore[element_kinds];
     ColumnSums* column_sums;
     Products* add_products;
+    Krige* krige;
 };
 
 // Defined by the translation units that CMakeLists.txt builds for the processor.

@@ -3,6 +3,7 @@
 
 #include "covariance_impl.h"
 #include "dispatch.h"
+#include "krige_impl.h"
 #include "normalize_impl.h"
 #include "project_impl.h"
 #include "rescore_impl.h"
@@ -21,6 +22,7 @@ constexpr Kernels level_kernels(const char* name) {
         {rescore<float>, rescore<Half>, rescore<Bfloat>, rescore<int8_t>},
         column_sums,
         add_products,
+        krige,
     };
 }
 

@@ -52,6 +52,11 @@ def comoment(
     Without y it is x itself, and of the products only those on and above the diagonal are right.
     """
 
+def krige(
+    rows: _Float32Array, errors: _Float32Array, center: _Float32Array | None, shared: float, common: float
+) -> tuple[_Float32Array, _Float32Array, float]:
+    """The error to be expected of each row and the share of its variance that is open; and that of a row like none."""
+
 def admit(keys: Any, dead: Any, allowed: Any) -> tuple[Any, int]: ...
 def locate(places: Any, files: Any, first_rows: Any, bits: int, keys: Any, file: int, rows: int) -> tuple[Any, int]: ...
 def instruction_set() -> str:

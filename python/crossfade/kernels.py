@@ -30,6 +30,7 @@ from crossfade._arrays import (
     vector_of,
 )
 from crossfade._covariance import CovarianceState, covariance
+from crossfade._krige import Kriged, krige
 from crossfade._lookup import admit, locate
 from crossfade._values import count_of, one_of, shown
 from crossfade.errors import InvalidInput
@@ -39,9 +40,11 @@ Marks = npt.NDArray[np.bool_]
 __all__ = [
     "PADDING_KEY",
     "CovarianceState",
+    "Kriged",
     "admit",
     "covariance",
     "instruction_set",
+    "krige",
     "locate",
     "merge_topk",
     "normalize",

@@ -21,6 +21,8 @@ from .learning import LEAST_PAIRS, MOST_PAIRS, Keys, Lesson, current_fade, learn
 from .stopping import Stop
 
 SHARE = 0.05
+# Taken first, where the share allows it: on a fifth of so many documents a gain in recall can be told from chance.
+FIRST_PAIRS = 200
 
 
 def fit(
@@ -42,7 +44,7 @@ def fit(
     target = state.versions[migration.target]
     most = min(_budget(encoders, state, migration), int(until * state.documents), MOST_PAIRS)
     budget = sample or max(LEAST_PAIRS, most)
-    pairs = sample or LEAST_PAIRS
+    pairs = sample or min(FIRST_PAIRS, budget)
     if min(pairs, state.documents) < LEAST_PAIRS:
         return None
     filler = Filler(store, encoders.get(target), target.id, cores, stop)

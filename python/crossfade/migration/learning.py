@@ -21,7 +21,7 @@ from crossfade.bridge.fitting import Moments
 from crossfade.bridge.measuring import HeldOut, Measured
 from crossfade.catalog import documents, versions
 from crossfade.errors import InvalidInput, NotReady
-from crossfade.search.blend import FULL_WEIGHT, Blend
+from crossfade.search.blend import FULL_WEIGHT, MIN_DOCUMENTS, Blend
 from crossfade.search.fade import Fade
 from crossfade.search.onesided import OneSided
 from crossfade.store import GRACE_SECONDS, Store, listed, only_builder
@@ -33,7 +33,7 @@ Keys: TypeAlias = npt.NDArray[np.uint64]
 
 # Under so many documents their scores can't be put on one scale; beyond so many pairs Bridges gain little
 # (docs/decisions/0009), and a fit takes a second or two of one core.
-LEAST_PAIRS, MOST_PAIRS = 200, 5_000
+LEAST_PAIRS, MOST_PAIRS = MIN_DOCUMENTS, 5_000
 # So much of the beginning of the order may lack vectors and still pass for a uniform sample.
 MOST_MISSING = 0.05
 

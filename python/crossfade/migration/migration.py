@@ -98,14 +98,14 @@ class Migration:
 
         Args:
             sample: Documents to learn from. By default 200, doubled while that gains more held-out recall@10 than its
-                standard error, up to a twentieth of the collection and 5,000; where the old encoder is not at hand, up
-                to 5,000 whatever the collection's size.
+                standard error, up to a twentieth of the collection (but 64 at least) and 5,000; where the old encoder
+                is not at hand, up to 5,000 whatever the collection's size.
             seed: Of the choice of the sample.
             progress: Called with (documents done, documents), as by `run`.
             cores: Cores to re-embed on, as for `run`.
 
         Returns:
-            What the Bridge reached on held-out pairs; None where there is too little to learn from (under 200
+            What the Bridge reached on held-out pairs; None where there is too little to learn from (under 64
             documents, or vectors that are all the same), and the old version answers alone until the cutover.
 
         Raises:

@@ -101,7 +101,7 @@ class Blend:
         """Learn the units and the estimate from a uniform sample of documents that have both vectors.
 
         Args:
-            old_rows: `(n, d1)` floats. Under 200 rows the Blend's weight is 0.
+            old_rows: `(n, d1)` floats. Under 64 rows the Blend's weight is 0.
             new_rows: `(n, d2)` floats, row by row of the same documents.
             bridge: Fitted on such pairs; its method is fitted again without the pair it estimates.
             full_weight: Weight at full coverage, 0 to 1. Learn it from judged queries where there are any.
@@ -225,7 +225,7 @@ class Blend:
             return evidence
         best_first = np.argsort(-evidence, kind="stable")
         first, rest = best_first[:MOST_COMPARED], best_first[MOST_COMPARED:]
-        carried = kriging.carry_over(old_rows[first] - self.old.mean, (true - guess)[first], e.shared)
+        carried = kriging.carry_over(old_rows[first], self.old.mean, (true - guess)[first], e.shared)
         evidence[first] += np.where(known[first], 0.0, carried.expected)
         evidence[rest] += np.where(known[rest], 0.0, carried.common)
         bonus[first] *= carried.left

@@ -80,8 +80,8 @@ class Estimate:
         errors = (true - design @ [intercept, by_old, by_bridged]).reshape(head.shape)
         variance = float(np.mean(errors**2))
         explained = max(0.0, 1.0 - variance / float(true.var()))
-        rows = old[head[:COMPARED]] - units[0].mean
-        shared = kriging.learn_shared(rows, errors[:COMPARED], variance, random)
+        rows = old[head[:COMPARED]]
+        shared = kriging.learn_shared(rows, units[0].mean, errors[:COMPARED], variance, random)
         return cls(scale, intercept, by_old, by_bridged, variance, explained, shared)
 
 

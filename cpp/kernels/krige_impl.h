@@ -1,0 +1,150 @@
+// krige.h in the vocabulary of whichever simd_*.h was included before.
+#pragma once
+
+#include "krige.h"
+#include "normalize_impl.h"
+
+namespace crossfade {
+namespace {
+
+// 12 accumulators, four vectors of others and one of the row's own.
+constexpr size_t krige_tile_rows = 3;
+constexpr size_t krige_tile_columns = 4;
+// Least a pivot can be but for rounding: two rows that are the same share all but this much where shared is near 1.
+constexpr float krige_least_pivot = 1e-6f;
+
+inline bool is_unknown(float error) { return error != error; }
+
+// Rows less the center, of length one, known ones first; zeros where a row has no direction, and beyond their end.
+inline void unit_rows(const KrigeRows& rows, float* unit, size_t depth) {
+    for (size_t j = 0; j < krige_tile_columns * depth; j += lanes) store(unit + rows.m * depth + j, zero());
+    float* next[2] = {unit, unit + rows.known * depth};
+    const float* x = rows.data;
+    for (size_t i = 0; i < rows.m; ++i, x += rows.stride) {
+        float*& out = next[is_unknown(rows.errors[i])];
+        size_t j = 0;
+        for (; j < rows.d; j += lanes) {
+            const size_t count = rows.d - j < lanes ? rows.d - j : lanes;
+            const Vec value = load_first(x + j, count);
+            store(out + j, rows.center ? subtract(value, load_first(rows.center + j, count)) : value);
+        }
+        for (; j < depth; j += lanes) store(out + j, zero());
+        const double reciprocal = reciprocal_norm(sum_of_squares(out, rows.d, out));
+        scale_row(out, rows.d, reciprocal, out, false);
+        out += depth;
+    }
+}
+
+inline void cosine_tile(const float* some, const float* others, size_t depth,
+                        float (&cosines)[krige_tile_rows][krige_tile_columns]) {
+    Vec totals[krige_tile_rows][krige_tile_columns];
+    UNROLL for (auto& row : totals) {
+        UNROLL for (Vec& total : row) total = zero();
+    }
+    for (size_t i = 0; i < depth; i += lanes) {
+        Vec columns[krige_tile_columns];
+        UNROLL for (size_t c = 0; c < krige_tile_columns; ++c) columns[c] = load(others + c * depth + i);
+        UNROLL for (size_t r = 0; r < krige_tile_rows; ++r) {
+            const Vec row = load(some + r * depth + i);
+            UNROLL for (size_t c = 0; c < krige_tile_columns; ++c) totals[r][c] = multiply_add(row, columns[c], totals[r][c]);
+        }
+    }
+    for (size_t r = 0; r < krige_tile_rows; ++r) {
+        for (size_t c = 0; c < krige_tile_columns; ++c) cosines[r][c] = sum(totals[r][c]);
+    }
+}
+
+// On and right of the diagonal: the covariances of every known row with all rows.
+inline void covariances(const float* unit, const KrigeRows& rows, size_t depth, KrigeModel model, float* equations,
+                        size_t width) {
+    float cosines[krige_tile_rows][krige_tile_columns];
+    for (size_t p = 0; p < rows.known; p += krige_tile_rows) {
+        const size_t below = rows.known - p < krige_tile_rows ? rows.known - p : krige_tile_rows;
+        for (size_t q = p; q < rows.m; q += krige_tile_columns) {
+            const size_t right = rows.m - q < krige_tile_columns ? rows.m - q : krige_tile_columns;
+            cosine_tile(unit + p * depth, unit + q * depth, depth, cosines);
+            for (size_t r = 0; r < below; ++r) {
+                float* out = equations + (p + r) * width + q;
+                for (size_t c = 0; c < right; ++c) out[c] = model.shared * cosines[r][c] * cosines[r][c] + model.common;
+            }
+        }
+    }
+    for (size_t p = 0; p < rows.known; ++p) equations[p * width + p] = model.common + 1.0f;
+}
+
+// Two right sides more: the errors, and ones. What is beyond is zeros.
+inline void right_sides(const KrigeRows& rows, float* equations, size_t width) {
+    float* row = equations;
+    for (size_t i = 0; i < rows.m; ++i) {
+        if (is_unknown(rows.errors[i])) continue;
+        row[rows.m] = rows.errors[i];
+        row[rows.m + 1] = 1.0f;
+        for (size_t q = rows.m + 2; q < width; ++q) row[q] = 0.0f;
+        row += width;
+    }
+}
+
+// Row p of L⁻¹ [K | right sides], where K = L Lᵀ (Cholesky): the rows before it are taken off, four vectors at a time.
+inline void eliminate(float* equations, size_t known, size_t width, float* factors) {
+    constexpr size_t step = 4 * lanes;
+    for (size_t p = 0; p < known; ++p) {
+        float* row = equations + p * width;
+        const size_t begin = p / step * step;
+        for (size_t e = 0; e < p; ++e) factors[e] = -equations[e * width + p];
+        for (size_t i = begin; i < width; i += step) {
+            Vec totals[4];
+            UNROLL for (size_t v = 0; v < 4; ++v) totals[v] = load(row + i + v * lanes);
+            for (size_t e = 0; e < p; ++e) {
+                const Vec factor = broadcast(factors[e]);
+                const float* above = equations + e * width + i;
+                UNROLL for (size_t v = 0; v < 4; ++v) totals[v] = multiply_add(factor, load(above + v * lanes), totals[v]);
+            }
+            UNROLL for (size_t v = 0; v < 4; ++v) store(row + i + v * lanes, totals[v]);
+        }
+        const float pivot = row[p] > krige_least_pivot ? row[p] : krige_least_pivot;
+        const Vec reciprocal = broadcast(1.0f / __builtin_sqrtf(pivot));
+        for (size_t i = begin; i < width; i += lanes) store(row + i, multiply(reciprocal, load(row + i)));
+    }
+}
+
+// Sums over the rows: of every column times that of the errors, and of its squares.
+inline void fold(const float* equations, size_t known, size_t width, size_t errors, float* products, float* squares) {
+    for (size_t i = 0; i < width; i += lanes) {
+        Vec product = zero();
+        Vec square = zero();
+        for (size_t p = 0; p < known; ++p) {
+            const float* row = equations + p * width;
+            const Vec value = load(row + i);
+            product = multiply_add(broadcast(row[errors]), value, product);
+            square = multiply_add(value, value, square);
+        }
+        store(products + i, product);
+        store(squares + i, square);
+    }
+}
+
+float krige(const KrigeRows& rows, KrigeModel model, float* expected, float* left, float* scratch) noexcept {
+    const size_t depth = krige_padded(rows.d);
+    const size_t width = krige_padded(rows.m + 2);
+    float* const unit = scratch;
+    float* const equations = unit + (rows.m + krige_tile_columns) * depth;
+    float* const products = equations + rows.known * width;
+    float* const squares = products + width;
+    unit_rows(rows, unit, depth);
+    covariances(unit, rows, depth, model, equations, width);
+    right_sides(rows, equations, width);
+    eliminate(equations, rows.known, width, squares + width);
+    fold(equations, rows.known, width, rows.m, products, squares);
+    size_t column = rows.known;
+    for (size_t i = 0; i < rows.m; ++i) {
+        const bool unknown = is_unknown(rows.errors[i]);
+        const float open = unknown ? 1.0f + model.common - squares[column] : 0.0f;
+        expected[i] = unknown ? products[column] : 0.0f;
+        left[i] = open < 0.0f ? 0.0f : open > 1.0f ? 1.0f : open;
+        column += unknown;
+    }
+    return model.common * products[rows.m + 1];
+}
+
+}  // namespace
+}  // namespace crossfade
