@@ -140,12 +140,12 @@ def test_a_worse_fit_is_not_adopted(
         fade = docs.migrate(new)
         fade.fit(sample=200)
         before = bridge_in_use(folder)
-        whole = Bridge.fit_both
+        whole = Bridge.fit
 
-        def forgetful(left: np.ndarray, right: np.ndarray, **kept: object) -> tuple[Bridge, Bridge]:
+        def forgetful(left: np.ndarray, right: np.ndarray, **kept: object) -> Bridge:
             return whole(left, np.roll(right, 1, axis=0), **kept)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(Bridge, "fit_both", forgetful)
+        monkeypatch.setattr(Bridge, "fit", forgetful)
         fade.run()
         assert bridge_in_use(folder) == before
         assert len(figures(folder, "fit not adopted")) == 2

@@ -23,9 +23,9 @@ def checked(row: Sequence[Any], kinds: Sequence[Kind]) -> Sequence[Any]:
     """The row, if its values are of these kinds."""
     if len(row) != len(kinds):
         raise WrongValue(f"{len(row)} values stand where {len(kinds)} were written")
-    for value, kind in zip(row, kinds, strict=True):
-        if not isinstance(value, kind):
-            raise WrongValue(f"{value!r:.80} stands where a value of {kind} was written")
+    if not all(map(isinstance, row, kinds)):
+        value, kind = next(pair for pair in zip(row, kinds, strict=True) if not isinstance(*pair))
+        raise WrongValue(f"{value!r:.80} stands where a value of {kind} was written")
     return row
 
 

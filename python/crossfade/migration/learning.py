@@ -1,4 +1,4 @@
-"""Learning: Bridges and blend from pairs that are there, judged on documents that no map is ever fitted to."""
+"""Learning: Bridge and blend from pairs that are there, judged on documents that no map is ever fitted to."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def learn(
     present = current_fade(store, migration)
     try:
         with stop.droppable():
-            bridges = Bridge.fit_both(*rows, source=spaces[0], target=spaces[1], seed=seed, held_out=marks)
-            compared = _compared(bridges[0], present, rows[0][marks], rows[1][marks])
+            bridge = Bridge.fit(*rows, source=spaces[0], target=spaces[1], seed=seed, held_out=marks)
+            compared = _compared(bridge, present, rows[0][marks], rows[1][marks])
             if compared and not compared[0].is_better(compared[1]):
-                return _kept(store, present, bridges[0].quality)
-            fade = _fade(bridges, rows, len(uniform), seed, present)
+                return _kept(store, present, bridge.quality)
+            fade = _fade(bridge, rows, len(uniform), seed, present)
     except InvalidInput as error:  # of rows that don't vary nothing can be learned, but they can be replaced
         with store.writing() as connection:
             versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
@@ -162,14 +162,12 @@ class Refits:
         return state.documents - target.pending if target and target.id == self._migration.target else 0
 
 
-def _fade(
-    bridges: tuple[Bridge, Bridge], rows: tuple[np.ndarray, np.ndarray], uniform: int, seed: int, present: Fade | None
-) -> Fade:
+def _fade(bridge: Bridge, rows: tuple[np.ndarray, np.ndarray], uniform: int, seed: int, present: Fade | None) -> Fade:
     old, new = (side[:uniform] for side in rows)
     more = Moments.of(rows[0][uniform:], rows[1][uniform:]) if len(rows[0]) > uniform else None
     weight = present.blend.full_weight if present else FULL_WEIGHT  # what judged queries have said stays
-    blend = Blend.fit(old, new, bridges[0], full_weight=weight, seed=seed, more=more)
-    return Fade(bridges[0], blend, OneSided.learn(old, new, bridges, (blend.old, blend.new), seed, more))
+    blend = Blend.fit(old, new, bridge, full_weight=weight, seed=seed, more=more)
+    return Fade(bridge, blend, OneSided.learn(old, new, bridge, (blend.old, blend.new), seed, more))
 
 
 def _compared(

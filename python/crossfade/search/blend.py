@@ -156,7 +156,9 @@ class Blend:
         Returns:
             0 to 1; exactly 0 where none has one.
         """
-        coverage = self.coverage_of(covered)
+        return self._weight_at(self.coverage_of(covered))
+
+    def _weight_at(self, coverage: float) -> float:
         return self.full_weight * coverage ** ((1.0 - self.estimate.explained) / 2.0) if coverage > 0.0 else 0.0
 
     def score(
@@ -199,13 +201,13 @@ class Blend:
                 f"a candidate needs three scores and a row, got shapes {old_scores.shape}, {new_scores.shape}, "
                 f"{bridged_scores.shape} and {old_rows.shape} with head {head}"
             )
-        coverage, weight = self.coverage_of(known[:head]), self.weight_for(known[:head])
+        coverage = self.coverage_of(known[:head])
+        weight = self._weight_at(coverage)
         if weight == 0.0:
             return Blended(old_scores.astype(np.float32), coverage, 0.0)
         mean, deviation = self.old.mu(old_query), self.old.sigma(old_query)
         z_old = (old_scores.astype(np.float64) - mean) / deviation
-        true = self.estimate.scale * self.new.z(new_query, new_scores)
-        bridged = self.estimate.scale * self.new.z(new_query, bridged_scores)
+        true, bridged = self.estimate.scale * self.new.z(new_query, np.stack([new_scores, bridged_scores]))
         evidence = self._evidence(z_old, true, bridged, old_rows, head)
         scores = mean + deviation * ((1.0 - weight) * z_old + weight * evidence)
         if not np.isfinite(scores).all():

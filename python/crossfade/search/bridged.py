@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from crossfade import kernels
 from crossfade.errors import InvalidInput
 
 from .ranking import CANDIDATES, Mask, Ranking, Rows, View, present
 
 
 def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask | None) -> list[Ranking]:
-    """Ranks documents for queries of the Space being filled: true vectors where there are any, the Bridges elsewhere.
+    """Ranks documents for queries of the Space being filled: true vectors where there are any, the Bridge elsewhere.
 
     Candidates once from each version, then the scores of `OneSided` for their union.
     """
@@ -19,12 +20,12 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         raise InvalidInput(
             "a query vector of the new Space needs a fitted Bridge; give one of the live Space, or a text"
         )
-    new, old, one_sided = snapshot.indices[target], snapshot.live, fade.one_sided
+    new, old = snapshot.indices[target], snapshot.live
     count = max(CANDIDATES, k)
-    carried = one_sided.carry_back(queries, fade.bridge)
-    asked = one_sided.asked(queries, carried, fade.bridge, fade.blend)
+    # Bridged scores are dot products with the old row but for the length of the row carried over: good for candidates.
+    folded = kernels.normalize(np.ascontiguousarray(queries @ fade.bridge.matrix.T))
     new_keys, _ = new.candidates(queries, count, snapshot.dead, allowed)
-    old_keys, _ = old.candidates(asked, count, snapshot.dead, allowed)
+    old_keys, _ = old.candidates(folded, count, snapshot.dead, allowed)
     rankings = []
     for row, query in enumerate(queries):
         head, found = present(old_keys[row]), present(new_keys[row])
@@ -33,8 +34,10 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         there = old.has(keys)
         bridged = np.full(len(keys), np.nan, np.float32)
         bridged[there] = fade.carried.scores(old, keys[there], query)
-        back = old.scores(keys, carried[row])
-        scores, coverage = one_sided.score(fade.blend, query, carried[row], (true, bridged, back), len(head))
+        rows = np.zeros((len(keys), old.dim), np.float32)
+        if np.isnan(true).any():
+            rows[there] = old.gather(keys[there])
+        scores, coverage = fade.one_sided.score(fade.blend, query, folded[row], (true, bridged), rows, len(head))
         order = np.lexsort((keys, -scores))
         best = order[:k]
         versions = np.where(np.isnan(true), snapshot.state.live, target)

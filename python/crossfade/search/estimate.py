@@ -7,6 +7,8 @@ queries, and every document is carried over by a map of the Bridge's kind that h
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,25 +66,94 @@ class Estimate:
 
         β makes the mean of what the new model likes best equal to that of what the old model likes best.
         """
+        known = StandIns.of(old, new, bridge, units, seed, more)
+        head, best = nearest(known.old, known.depth), nearest(known.new, known.depth)
+        scale = float(taken(known.old, head).mean() / taken(known.new, best).mean())
+        terms = [taken(known.old, head), scale * taken(known.bridged, head)]
+        line, *about = _fitted(terms, scale * taken(known.new, head), old[head[:COMPARED]], units[0].mean, known.random)
+        return cls(scale, *line, *about)
+
+    @classmethod
+    def learn_bridged(
+        cls,
+        old: Float32,
+        new: Float32,
+        bridge: Bridge,
+        units: tuple[StandardUnits, StandardUnits],
+        seed: int,
+        more: fitting.Moments | None = None,
+    ) -> Estimate:
+        """The same from the bridged score alone, in the new model's units: c1 is 0 and β is 1."""
+        known = StandIns.of(old, new, bridge, units, seed, more)
+        head = nearest(known.bridged, known.depth)
+        terms, true = [taken(known.bridged, head)], taken(known.new, head)
+        line, *about = _fitted(terms, true, old[head[:COMPARED]], units[0].mean, known.random)
+        return cls(1.0, line[0], 0.0, line[1], *about)
+
+
+class StandIns(NamedTuple):
+    """What documents that stand in for queries score against all `(q, n)`, in standard units.
+
+    Args:
+        old: The old model's scores.
+        new: The new model's.
+        bridged: The new model's query against old rows that are carried over by maps that have not seen them.
+        depth: How many of the nearest documents are learned from.
+        random: Where whatever follows draws from.
+    """
+
+    old: Float64
+    new: Float64
+    bridged: Float64
+    depth: int
+    random: np.random.Generator
+
+    @classmethod
+    def of(
+        cls,
+        old: Float32,
+        new: Float32,
+        bridge: Bridge,
+        units: tuple[StandardUnits, StandardUnits],
+        seed: int,
+        more: fitting.Moments | None,
+    ) -> StandIns:
+        """Of paired rows; arguments as of `Estimate.learn`."""
         random = np.random.default_rng(seed)
         kind = bridge.quality.method, bridge.quality.regularisation
         carried = fitting.carry_unseen(old, new, kind, random.permutation(len(old)) % FOLDS, more)
-        stand_ins = random.permutation(len(old))[:STAND_INS]
-        z_old = standard_scores(units[0], old, stand_ins, old)
-        z_new = standard_scores(units[1], new, stand_ins, new)
-        z_bridged = standard_scores(units[1], new, stand_ins, carried)
-        depth = depth_of(len(old))
-        head = nearest(z_old, depth)
-        scale = float(taken(z_old, head).mean() / taken(z_new, nearest(z_new, depth)).mean())
-        known, bridged, true = taken(z_old, head), scale * taken(z_bridged, head), scale * taken(z_new, head)
-        design = np.stack([np.ones_like(known), known, bridged], axis=1)
-        intercept, by_old, by_bridged = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
-        errors = (true - design @ [intercept, by_old, by_bridged]).reshape(head.shape)
-        variance = float(np.mean(errors**2))
-        explained = max(0.0, 1.0 - variance / float(true.var()))
-        rows = old[head[:COMPARED]]
-        shared = kriging.learn_shared(rows, units[0].mean, errors[:COMPARED], variance, random)
-        return cls(scale, intercept, by_old, by_bridged, variance, explained, shared)
+        some = random.permutation(len(old))[:STAND_INS]
+        scores = (
+            standard_scores(units[0], old, some, old),
+            standard_scores(units[1], new, some, new),
+            standard_scores(units[1], new, some, carried),
+        )
+        return cls(*scores, depth_of(len(old)), random)
+
+
+def _fitted(
+    terms: Sequence[Float64], true: Float64, rows: Float32, mean: Float32, random: np.random.Generator
+) -> tuple[list[float], float, float, float]:
+    """Least squares of `true` by `terms`, query after query; and what the errors of the first queries' rows share.
+
+    Args:
+        terms: `(queries · m,)` each.
+        true: The same.
+        rows: `(q, m, d)`, old ones.
+        mean: `(d,)`, of all old rows.
+        random: Chooses which errors are to foretell which.
+
+    Returns:
+        The coefficients, that of 1 first; the variance of the error; the share it explains; and the share that
+        documents alike have in common.
+    """
+    design = np.stack([np.ones_like(true), *terms], axis=1)
+    line: list[float] = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
+    errors = (true - design @ line).reshape(-1, rows.shape[1])
+    variance = float(np.mean(errors**2))
+    explained = max(0.0, 1.0 - variance / float(true.var()))
+    shared = kriging.learn_shared(rows, mean, errors[: len(rows)], variance, random)
+    return line, variance, explained, shared
 
 
 def standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32) -> Float64:

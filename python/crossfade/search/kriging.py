@@ -37,7 +37,10 @@ def carry_over(rows: Float32, mean: Float32, errors: Float64, shared: float) -> 
 
 
 def learn_shared(rows: Float32, mean: Float32, errors: Float64, variance: float, random: np.random.Generator) -> float:
-    """The s under which half of a query's errors make the other half most likely.
+    """The least s under which half of a query's errors make the other half about as likely as under the best one.
+
+    About as likely is a mean within its standard error over the queries: a small sample must not find likeness that is
+    not there (the one-standard-error rule; Breiman et al. 1984).
 
     Args:
         rows: `(q, m, d)`, the candidates' vectors.
@@ -48,13 +51,18 @@ def learn_shared(rows: Float32, mean: Float32, errors: Float64, variance: float,
     """
     hidden = np.stack([random.permutation(errors.shape[1]) % 2 == 0 for _ in errors])
 
-    def likelihood(shared: float) -> float:
-        """Mean logarithm of the density that hidden errors have, given the others; less what is the same for all."""
-        total = 0.0
+    def likelihoods(shared: float) -> Float64:
+        """Mean logarithm of the density that a query's hidden errors have, given the others; but for a constant."""
+        found = []
         for some, of_query, away in zip(rows, errors, hidden, strict=True):
             carried = carry_over(some, mean, np.where(away, np.nan, of_query), shared)
             spread = variance * np.maximum(carried.left[away], 1e-3)
-            total -= float(np.mean(np.log(spread) + (of_query[away] - carried.expected[away]) ** 2 / spread))
-        return total
+            found.append(-np.mean(np.log(spread) + (of_query[away] - carried.expected[away]) ** 2 / spread))
+        return np.array(found)
 
-    return max(_TRIED, key=likelihood)
+    tried = [likelihoods(shared) for shared in _TRIED]
+    best = max(tried, key=np.mean)
+    lacking = [best - found for found in tried]
+    return next(
+        shared for shared, lack in zip(_TRIED, lacking, strict=True) if lack.mean() <= lack.std() / np.sqrt(len(lack))
+    )

@@ -86,5 +86,5 @@ class StandardUnits:
         return float(np.sqrt(along @ along + self.floor * (query @ query)))
 
     def z(self, query: Float32, scores: NDArray[Any]) -> Float64:
-        """Scores `(m,)` of a query `(d,)` in standard units, `(m,)` float64; NaN stays NaN."""
+        """Scores of any shape of a query `(d,)` in standard units, float64; NaN stays NaN."""
         return (scores.astype(np.float64) - self.mu(query)) / self.sigma(query)
