@@ -19,7 +19,7 @@ class Estimate(NamedTuple):
 
     Example:
         >>> Estimate(10.0).interval is None, Estimate(10.0, 1.0, 1_000).interval
-        (True, (8.038..., 11.961...))
+        (True, (8.037..., 11.962...))
     """
 
     value: float
