@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 import crossfade as cf
 from bench.fade_data import Judged, Rows
-from crossfade.migration.learning import LEAST_PAIRS, in_order
+from crossfade._uniform import in_order
+from crossfade.migration.learning import LEAST_PAIRS
 from crossfade.migration.migration import SEED
 from crossfade.search.fade import Fade
 

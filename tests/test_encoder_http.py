@@ -106,6 +106,8 @@ def test_the_space_is_made_of_model_version_and_dim(service: Service) -> None:
     assert "'bag'" in repr(encoder)
     with pytest.raises(ModelError, match="can't be counted"):
         encoder.count_tokens(["a"])
+    with pytest.raises(ModelError, match="can't be counted"):
+        encoder.split_words(["a"])
 
 
 # Packing

@@ -22,11 +22,13 @@ from onnx import TensorProto, helper
 
 from crossfade.encoder import Encoder
 from crossfade.encoder.engines import EngineName
+from crossfade.encoder.tokenizer import Tokenizer
 from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged, ModelError, UnknownModel
 
 Weights = dict[str, NDArray[np.float32]]
 CONTENT = "alpha beta gamma delta epsilon query document : zeta eta theta"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *CONTENT.split()]
+MERGES = [("a", "b"), ("Ġ", "ab")]
 HIDDEN, LAYERS, WIDE, POSITIONS = 32, 2, 64, 40
 CONFIG: dict[str, Any] = {
     "model_type": "bert",
@@ -290,11 +292,37 @@ def test_prefix_does_not_hide_an_empty_text(tmp_path: Path) -> None:
             encoder.encode(["alpha", empty], "query")
 
 
+def test_words_fall_into_pieces_as_within_a_text(tmp_path: Path) -> None:
+    """A word counts its own tokens only, with a space before it, and tells whether one of them is the unknown one."""
+    encoder = Encoder.load(write_bert(tmp_path / "m"), precision="float32", engine="onnxruntime")
+    pieces = encoder.split_words(["alpha", "never", ":", "beta:never"])
+    assert pieces.counts.tolist() == [1, 1, 1, 3]
+    assert pieces.unknown.tolist() == [False, True, False, True]
+    with pytest.raises(InvalidInput, match="text 1 is empty"):
+        encoder.split_words(["alpha", ""])
+
+
+@pytest.mark.parametrize("kind", ["BPE", "Unigram"])
+def test_unknown_words_are_told_by_any_tokenizer(kind: str) -> None:
+    """One that spells every byte knows no unknown words; one that names the unknown token by its number does."""
+    if kind == "BPE":
+        made = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1, "Ġ": 2, "ab": 3, "Ġab": 4}, MERGES))
+        made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    else:
+        made = tokenizers.Tokenizer(tokenizers.models.Unigram([("<unk>", 0.0), ("▁ab", -1.0), ("b", -2.0)], 0))
+        made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    pieces = Tokenizer(made.to_str().encode(), 40).split(["ab", "abb", "abz"])
+    assert pieces.counts.tolist()[:2] == [1, 2]
+    assert pieces.unknown.tolist() == [False, False, kind == "Unigram"]
+
+
 def test_truncation_is_ours(tmp_path: Path) -> None:
     """Texts are cut at the Space's max_tokens, not where the tokenizer's file says, and are never padded by it."""
     encoder = Encoder.load(write_bert(tmp_path / "m", sentence_bert_config={"max_seq_length": 10}))
     assert encoder.space.max_tokens == 10
-    assert encoder.count_tokens(["alpha", "alpha " * 5, "alpha " * 50]).tolist() == [3, 7, 10]
+    cut = np.zeros(3, bool)
+    assert encoder.count_tokens(["alpha", "alpha " * 5, "alpha " * 50], cut=cut).tolist() == [3, 7, 10]
+    assert cut.tolist() == [False, False, True]
     first, second = encoder.encode(["alpha " * 8 + "beta", "alpha " * 8 + "gamma delta"])
     np.testing.assert_array_equal(first, second)
 

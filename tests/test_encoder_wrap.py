@@ -140,6 +140,8 @@ def test_a_wrapped_encoder_has_no_name() -> None:
     assert "my service" in repr(encoder)
     with pytest.raises(ModelError, match="can't be counted"):
         encoder.count_tokens(["a"])
+    with pytest.raises(ModelError, match="can't be counted"):
+        encoder.split_words(["a"])
     with pytest.raises(InvalidInput, match="callable"):
         Encoder.wrap("not callable", SPACE)  # type: ignore[arg-type]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import crossfade as cf
+from crossfade._uniform import in_order
 from crossfade.errors import InvalidInput, ReadOnlyCollection
-from crossfade.migration.learning import in_order
 from support import (
     COUNT,
     NEW,

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import crossfade as cf
+from crossfade._uniform import held_out, in_order
 from crossfade.bridge import Bridge
 from crossfade.cli.results import bridge_line, status_shown
 from crossfade.migration import learning
 from crossfade.migration.fill import BATCH
-from crossfade.migration.learning import held_out, in_order
 from crossfade.search.fade import Fade
 from support import NEW, OLD, filled, history, is_first, text_of, wrapped
 

@@ -60,9 +60,10 @@ def test_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> Non
 
 
 def test_wheel_holds_what_it_should(wheel: Path) -> None:
-    """It carries the native module, type marker, stub, licence and the models' manifests, and no weights."""
+    """It carries the native module, type marker, stub, licence, manifests and prices, and no weights."""
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("crossfade/py.typed", "crossfade/_core.pyi", "crossfade/models/minilm-l3.toml"):
+    data = ("crossfade/models/minilm-l3.toml", "crossfade/assess/prices.toml")
+    for wanted in ("crossfade/py.typed", "crossfade/_core.pyi", *data):
         assert wanted in names
     assert any(name.startswith("crossfade/_core.") and name.endswith(".so") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)

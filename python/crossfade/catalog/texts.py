@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from apsw import Connection
 
 _SAME = """
@@ -31,6 +33,12 @@ def embedded(connection: Connection, version: int, hashes: Sequence[bytes]) -> d
         if row:
             found[text_hash] = SameText(row[0], bool(row[1]))
     return found
+
+
+def distinct(connection: Connection) -> npt.NDArray[np.int64]:
+    """For every text the key of the first document that has it, in no order."""
+    rows = connection.execute("SELECT min(key) FROM document GROUP BY text_hash")
+    return np.fromiter((key for (key,) in rows), np.int64)
 
 
 def add_cut(connection: Connection, version: int, keys: Iterable[int]) -> None:

@@ -26,7 +26,7 @@ from .rows import Rows, checked_rows
 from .runtime import Progress, Runtime
 from .service import Service, ServiceOptions, Settings
 from .spending import Spent
-from .tokenizer import Tokenizer, check_texts
+from .tokenizer import Pieces, Tokenizer, check_texts
 
 Kind = Literal["document", "query"]
 Marks = NDArray[np.bool_]
@@ -286,18 +286,38 @@ class Encoder:
                 progress(start + len(which))
         return rows
 
-    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.int64]:
+    def count_tokens(
+        self, texts: Sequence[str], kind: Kind = "document", *, cut: Marks | None = None
+    ) -> NDArray[np.int64]:
         """Tokens the model sees of every text, int64 `(n,)`: special ones included, at most `space.max_tokens`.
 
         Raises:
-            InvalidInput: As for `encode`.
+            InvalidInput: As for `encode`, whose arguments these are.
             ModelError: A callable or a service, whose tokenizer isn't known.
         """
+        tokenizer = self._tokenizer()
+        check_texts(texts)
+        check_marks(cut, len(texts), "cut")
+        tokens = tokenizer(list(texts), self._space.query_prefix if kind == "query" else self._space.document_prefix)
+        if cut is not None:
+            cut[:] = tokens.cut
+        return np.array([len(ids) for ids in tokens.ids], dtype=np.int64)
+
+    def split_words(self, words: Sequence[str]) -> Pieces:
+        """Into how many tokens each word falls, int64 `(n,)`, and whether one of them is the unknown one, bool `(n,)`.
+
+        Raises:
+            InvalidInput: A word is no string, empty, or no valid Unicode.
+            ModelError: A callable or a service, whose tokenizer isn't known.
+        """
+        tokenizer = self._tokenizer()
+        check_texts(words)
+        return tokenizer.split(words)
+
+    def _tokenizer(self) -> Tokenizer:
         if not isinstance(self._backend, _Onnx):
             raise ModelError("the tokenizer of a callable or a service isn't known, so its tokens can't be counted")
-        check_texts(texts)
-        prefix = self._space.query_prefix if kind == "query" else self._space.document_prefix
-        return np.array([len(ids) for ids in self._backend.tokenizer(list(texts), prefix).ids], dtype=np.int64)
+        return self._backend.tokenizer
 
     def __repr__(self) -> str:
         made_by = f"{self._engine['engine']} {self._engine['precision']}"

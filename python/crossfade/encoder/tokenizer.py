@@ -9,7 +9,7 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from crossfade._values import check_text
+from crossfade._values import check_text, parse_json
 from crossfade.errors import EncodingFailed, InvalidInput, ModelDamaged
 
 from .batching import Ids
@@ -30,6 +30,13 @@ class Tokens(NamedTuple):
 
     ids: list[Ids]
     cut: NDArray[np.bool_]
+
+
+class Pieces(NamedTuple):
+    """Into how many tokens every word falls, int64 `(n,)`, and whether one of them is the unknown one, bool `(n,)`."""
+
+    counts: NDArray[np.int64]
+    unknown: NDArray[np.bool_]
 
 
 def check_texts(texts: Sequence[str]) -> None:
@@ -106,6 +113,28 @@ class Tokenizer:
                     raise InvalidInput(f"text {name} has no tokens: nothing in it is known to the tokenizer")
         return Tokens(ids, cut)
 
+    def split(self, words: Sequence[str]) -> Pieces:
+        """The tokens of words, each as it is in the middle of a text; special ones are not counted.
+
+        Raises:
+            EncodingFailed: The tokenizer failed.
+        """
+        unknown_id = self._unknown()
+        counts, unknown = np.zeros(len(words), dtype=np.int64), np.zeros(len(words), dtype=np.bool_)
+        for start in range(0, len(words), WINDOW):
+            window = [f" {word}" for word in words[start : start + WINDOW]]
+            for index, encoding in enumerate(self._encode(window, special=False), start):
+                counts[index] = len(encoding.ids)
+                unknown[index] = unknown_id in encoding.ids
+        return Pieces(counts, unknown)
+
+    def _unknown(self) -> int | None:
+        """The id that stands for what isn't known; None where every text can be spelt."""
+        model = parse_json(self._inner.to_str())["model"]
+        token = model.get("unk_token")
+        found: int | None = model.get("unk_id") if token is None else self._inner.token_to_id(token)
+        return found
+
     def _shortened(self, text: str) -> tuple[str, bool]:
         """What the tokenizer gets of a text, and whether that is not all of it."""
         if len(text) <= self._max_characters:
@@ -115,12 +144,12 @@ class Tokenizer:
         beginning, was_cut = text[start:end], _past_white(text, end) < len(text)
         return beginning if was_cut else beginning.rstrip(), was_cut
 
-    def _encode(self, texts: list[str]) -> list[tokenizers.Encoding]:
+    def _encode(self, texts: list[str], special: bool = True) -> list[tokenizers.Encoding]:
         # A single text takes the way without the tokenizer's thread pool, which a long list may be keeping
         # busy.
         if len(texts) == 1:
-            return [_guarded(lambda: self._inner.encode(texts[0]))]
-        return list(_guarded(lambda: self._inner.encode_batch_fast(texts)))
+            return [_guarded(lambda: self._inner.encode(texts[0], add_special_tokens=special))]
+        return list(_guarded(lambda: self._inner.encode_batch_fast(texts, add_special_tokens=special)))
 
 
 def _past_white(text: str, start: int) -> int:

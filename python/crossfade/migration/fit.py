@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from crossfade._uniform import in_order
 from crossfade.bridge import Quality
 from crossfade.catalog import documents, searched, versions
 from crossfade.encoders import Encoders
@@ -18,7 +19,7 @@ from crossfade.store import Store
 
 from .fill import BATCH, LOOK_SECONDS, Filler
 from .guard import judge_by_titles
-from .learning import LEAST_PAIRS, MOST_PAIRS, Keys, Lesson, current_fade, in_order, learn, only_learner
+from .learning import LEAST_PAIRS, MOST_PAIRS, Keys, Lesson, current_fade, learn, only_learner
 from .stopping import Stop
 
 SHARE = 0.05

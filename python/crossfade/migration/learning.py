@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from crossfade._uniform import held_out, in_order
 from crossfade.bridge import Bridge, Quality
 from crossfade.bridge.measuring import HeldOut, Measured
 from crossfade.catalog import documents, versions
@@ -33,8 +34,6 @@ Keys: TypeAlias = npt.NDArray[np.uint64]
 # Under so many documents their scores can't be put on one scale; beyond so many pairs Bridges gain little
 # (docs/decisions/0009), and a fit takes a second or two of one core.
 LEAST_PAIRS, MOST_PAIRS = MIN_DOCUMENTS, 5_000
-# One document in so many is never fitted to.
-HELD_OUT = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,17 +47,6 @@ class Lesson:
 
     quality: Quality
     gain: float | None
-
-
-def in_order(keys: npt.NDArray[np.int64], seed: int) -> Keys:
-    """Keys in an order that a hash of each alone decides: any beginning of it is a uniform sample."""
-    return keys.astype(np.uint64)[np.argsort(_mixed(keys, seed), kind="stable")]
-
-
-def held_out(keys: Keys) -> npt.NDArray[np.bool_]:
-    """Which of the documents judge: the same ones in every fit."""
-    marks: npt.NDArray[np.bool_] = _mixed(keys, 2**32) % np.uint64(HELD_OUT) == 0
-    return marks
 
 
 def learn(store: Store, migration: versions.MigrationRow, keys: Keys, seed: int, stop: Stop) -> Lesson | None:
@@ -210,11 +198,3 @@ def _is_old(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > GRACE_SECONDS
     except FileNotFoundError:
         return False
-
-
-def _mixed(keys: npt.NDArray[np.integer], seed: int) -> Keys:
-    """SplitMix64's finaliser (Steele, Lea and Flood 2014) of keys and seed."""
-    mixed = keys.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))

@@ -140,7 +140,7 @@ class Sealer:
             mine = [file for file in files.all_files(connection) if file.version == version]
             segments = [segment for segment in files.all_segments(connection) if segment.version == version]
             tail = [files.Range(file.number, file.sealed_rows, file.rows) for file in mine]
-            merged = _to_merge(segments, sum(part.stop - part.start for part in tail))
+            merged = to_merge(segments, sum(part.stop - part.start for part in tail))
             wanted = files.ranges(connection, merged) + tail
             dead = documents.tombstones(connection, -1)
         _remove_replaced(folder, {segment.name for segment in segments})
@@ -221,7 +221,7 @@ def only_builder(folder: Path, name: str = "seal.lock") -> Iterator[bool]:
         os.close(lock)
 
 
-def _to_merge(segments: Sequence[files.SegmentRow], rows: int) -> list[str]:
+def to_merge(segments: Sequence[files.SegmentRow], rows: int) -> list[str]:
     """Which segments a new one of `rows` rows takes in: those not much larger, and more where there are too many."""
     merged: list[str] = []
     left = len(segments) + 1
