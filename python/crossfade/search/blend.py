@@ -19,10 +19,9 @@ from ranking worse than it did before:
   to v.
 * The weight a grows with the coverage of this query's own candidates, the faster the better the estimate is.
 
-s is mapped back by the old model's mean and deviation: a cosine on the scale that users' thresholds were made
-for. Where the blend goes on after the cutover, s / β is mapped back by the new model's instead: the order stays,
-and a document that both models find alike has the new model's cosine. A document without an old vector, written
-while the old encoder was not at hand, then has s = u.
+s is mapped back by the live model's mean and deviation: the old one's, and after a cutover to the blend the new
+one's, β apart. What users see as a score is put on that model's own scale after that (`scale`). A document without
+an old vector, written while the old encoder was not at hand, has s = u.
 """
 
 from __future__ import annotations

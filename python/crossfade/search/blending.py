@@ -15,6 +15,7 @@ from .blend import MIN_DOCUMENTS
 from .explanation import Used, Why
 from .fade import Fade
 from .ranking import CANDIDATES, NO_KEY, Keys, Mask, Ranking, Rows, View, present, ranking_of
+from .scale import ranked_scores
 
 
 class Found(NamedTuple):
@@ -87,11 +88,13 @@ class Blending:
             old.query, new.query, old_scores, new_scores, bridged, rows, head=head, cut_over=self._cut_over
         )
         order = np.lexsort((keys, -blended.scores))
+        own = new_scores if self._cut_over else old_scores
+        scores = ranked_scores(blended.scores[order], own[order])
         best = order[:k]
         versions = np.where(np.isnan(new_scores), self._source, self._target)
         return Ranking(
             keys[best],
-            blended.scores[best],
+            scores[:k],
             versions[best],
             keys[order],
             "fade",

@@ -85,7 +85,7 @@ class HitExplanation:
         estimate: Estimate of the missing new score, in units.
         correction: What the errors on similar documents add to it.
         bonus: The benefit of the doubt, less what all candidates pay for it.
-        blended: Weighted sum of old and new evidence, in units; the score is the same on the old model's scale.
+        blended: Weighted sum of old and new evidence, in units; the hits are in its order.
     """
 
     id: str

@@ -18,7 +18,8 @@ class Hit:
 
     Args:
         id: The document's id.
-        score: Cosine (or dot product) on the scale of the live version's model; of a classic merge, what that gives.
+        score: Cosine (or dot product) of the live version's model: while another one serves as well, what the live one
+            gives to its hit of that rank; of a classic merge, what that gives.
         version: Number of the version whose vector decided: of two that serve the new one, where it has one.
         text: The document's text.
         title: The document's title.
