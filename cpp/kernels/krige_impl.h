@@ -103,7 +103,7 @@ inline void eliminate(float* equations, size_t known, size_t width, float* facto
         }
         const float pivot = row[p] > krige_least_pivot ? row[p] : krige_least_pivot;
         const Vec reciprocal = broadcast(1.0f / __builtin_sqrtf(pivot));
-        for (size_t i = begin; i < width; i += lanes) store(row + i, multiply(reciprocal, load(row + i)));
+        for (size_t i = begin; i < width; i += lanes) store(row + i, multiply_add(reciprocal, load(row + i), zero()));
     }
 }
 
