@@ -140,7 +140,7 @@ def test_moments_are_those_of_the_rows() -> None:
 
 
 def test_unseen_rows_are_carried_by_maps_that_have_not_seen_them() -> None:
-    """A row's own counterpart says nothing about what becomes of it; the further pairs do."""
+    """A row's own counterpart says nothing about what becomes of it; those of the other folds do."""
     old, new = pairs(60, 4, 4, noise=0.1)
     fold, kind = np.arange(60) % 3, ("ridge", 0.1)
     carried = carry_unseen(old, new, kind, fold)
@@ -149,7 +149,6 @@ def test_unseen_rows_are_carried_by_maps_that_have_not_seen_them() -> None:
     changed = carry_unseen(old, other, kind, fold)
     assert changed[fold == 1].tobytes() == carried[fold == 1].tobytes()
     assert changed[fold == 0].tobytes() != carried[fold == 0].tobytes()
-    assert carry_unseen(old, new, kind, fold, Moments.of(*pairs(90, 4, 4, noise=0.1))).tobytes() != carried.tobytes()
 
 
 def test_both_directions_come_from_the_same_pairs() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import crossfade as cf
@@ -76,3 +79,27 @@ def test_closing_while_all_is_under_way(
         again.migration.run()
     for version, encoder in ((1, old), (2, new)):
         require_true_vectors(folder, version, encoder)
+
+
+def test_ctrl_c_at_any_line_leaves_no_lock(folder: Path, old: cf.Encoder) -> None:
+    """However often and wherever reading is interrupted, the collection can be read and closed afterwards."""
+    random = np.random.default_rng(0)
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    with filled(folder, old, 3) as docs:
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            for _ in range(1_500):
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.setitimer(signal.ITIMER_REAL, float(random.uniform(1e-5, 4e-4)), 0.1)
+                    while True:
+                        docs.get("d1")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, before)
+        closing = threading.Thread(target=lambda: (docs.get("d1"), docs.close()), daemon=True)
+        closing.start()
+        closing.join(30)
+        assert not closing.is_alive()

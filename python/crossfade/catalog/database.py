@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
-import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,8 +95,8 @@ class Database:
         self._check_open()
         with GATE, translated(self.path):
             try:
-                connection = self._readers.get_nowait()
-            except queue.Empty:
+                connection = self._readers.pop()
+            except IndexError:
                 connection = self._connect()
             usable = True
             try:
@@ -109,7 +109,7 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("COMMIT")
                 if usable and not self._closed:
-                    self._readers.put(connection)
+                    self._readers.append(connection)
                 else:
                     connection.close()
 
@@ -189,9 +189,9 @@ class Database:
         """Closes the connections that nobody is using; new ones are made when they are needed."""
         idle = [connection for connection in (self._writer, self._watcher) if connection is not None]
         self._writer = self._watcher = None
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(IndexError):
             while True:
-                idle.append(self._readers.get_nowait())
+                idle.append(self._readers.pop())
         for connection in idle:
             connection.close()
 
@@ -199,7 +199,8 @@ class Database:
         """Makes locks that nobody holds; for a forked child too, which inherits no connection."""
         self._write_lock = threading.RLock()
         self._watch_lock = threading.Lock()
-        self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
+        # No queue of the standard library: Ctrl-C between two lines of its own would leave its lock locked.
+        self._readers: collections.deque[apsw.Connection] = collections.deque()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -46,14 +46,14 @@ class Gate:
                 "transaction, or not by os.fork; open collections in processes that are started anew (spawn)"
             )
         me = threading.get_ident()
-        with self._changed:
+        with self._lock:
             while self._shut and me not in self._inside:
                 self._changed.wait()
             self._inside[me] = self._inside.get(me, 0) + 1
 
     def __exit__(self, *_: object) -> None:
         me = threading.get_ident()
-        with self._changed:
+        with self._lock:
             self._inside[me] -= 1
             if not self._inside[me]:
                 del self._inside[me]
@@ -72,7 +72,7 @@ class Gate:
     def before_fork(self) -> None:
         """Lets the threads inside finish, and leaves no connection behind; in vain where this thread is one of them."""
         patience = 0.0 if threading.get_ident() in self._inside else PATIENCE
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: not self._shut, patience)  # while another thread forks
             self._shut, self._empty = True, False
             if not self._changed.wait_for(lambda: not self._inside, patience):
@@ -83,7 +83,7 @@ class Gate:
 
     def after_in_parent(self) -> None:
         """Lets everybody in again."""
-        with self._changed:
+        with self._lock:
             self._shut = False
             self._changed.notify_all()
 
@@ -96,7 +96,9 @@ class Gate:
 
     def _open_anew(self) -> None:
         self._process = os.getpid()
-        self._changed = threading.Condition(threading.Lock())
+        # Taken by itself, not by way of the condition, whose __enter__ may be left by Ctrl-C with the lock locked.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._inside: dict[int, int] = {}
         self._shut = self._empty = False
 
