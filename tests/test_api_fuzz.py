@@ -93,7 +93,7 @@ class Ground:
         self.free = cf.Collection.create(root / "free.cf", wrapped(*OLD))
         self.fade = self.mid.migrate(wrapped(*NEW))
         self.fade.run(until=0.6)
-        self.docs.search("w1")  # notes what it has compared with its checksums
+        self.docs.search("w1", on_read="off")  # notes what it has compared with its checksums
         pairs = np.random.default_rng(0).standard_normal((40, 6), dtype=np.float32)
         self.pairs, self.bridge = pairs, cf.Bridge.fit(pairs, pairs[:, :4])
         self.content = content_of(self.docs.path)
@@ -117,15 +117,18 @@ class Ground:
             "get": lambda v: docs.get(v),
             "in": lambda v: v in docs,
             "vectors": lambda v: docs.vectors(v),
-            "search": lambda v: docs.search(v),
-            "search a list": lambda v: docs.search([v]),
-            "search k": lambda v: docs.search("w1", k=v),
-            "search vector": lambda v: docs.search(vector=v),
-            "search numbers": lambda v: docs.search(vector=[v] * 32),
-            "search space": lambda v: docs.search(vector=rows[0], space=v),
-            "search filter": lambda v: docs.search("w1", filter=v),
-            "search filter value": lambda v: docs.search("w1", filter={"parity": v}),
-            "search filter field": lambda v: docs.search("w1", filter={v if v.__hash__ else None: 1}),
+            "search": lambda v: docs.search(v, on_read="off"),
+            "search a list": lambda v: docs.search([v], on_read="off"),
+            "search k": lambda v: docs.search("w1", k=v, on_read="off"),
+            "search vector": lambda v: docs.search(vector=v, on_read="off"),
+            "search numbers": lambda v: docs.search(vector=[v] * 32, on_read="off"),
+            "search space": lambda v: docs.search(vector=rows[0], space=v, on_read="off"),
+            "search filter": lambda v: docs.search("w1", filter=v, on_read="off"),
+            "search filter value": lambda v: docs.search("w1", filter={"parity": v}, on_read="off"),
+            "search filter field": lambda v: docs.search("w1", filter={v if v.__hash__ else None: 1}, on_read="off"),
+            "search merge": lambda v: docs.search("w1", merge=v, on_read="off"),
+            "search on_read": lambda v: self.mid.search("w1", on_read=v if isinstance(v, str) else [v]),
+            "search budget": lambda v: docs.search("w1", budget=v, on_read="off"),
         }
 
     def _migrations(self) -> dict[str, Call]:
@@ -133,8 +136,8 @@ class Ground:
         return {
             "migrate": lambda v: docs.migrate(v),
             "rollback": lambda v: docs.rollback(force=v),
-            "search while fading": lambda v: mid.search(v),
-            "vector while fading": lambda v: mid.search(vector=[v] * 48, space=NEW_SPACE),
+            "search while fading": lambda v: mid.search(v, on_read="off"),
+            "vector while fading": lambda v: mid.search(vector=[v] * 48, space=NEW_SPACE, on_read="off"),
             "fit sample": lambda v: fade.fit(sample=v) if not is_count(v) else None,
             "fit seed": lambda v: fade.fit(seed=v) if not is_count(v) else None,
             "fit cores": lambda v: fade.fit(cores=v) if not is_count(v) else None,
