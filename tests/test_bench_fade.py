@@ -71,8 +71,7 @@ def test_the_shift_of_scores_is_told(report: dict[str, Any]) -> None:
     """For crossfade's method at every share: none where nothing is re-embedded, and the page has a row of it."""
     found = [point["score_shift"] for point in report["methods"]["fade"]]
     assert found[0] == 0.0
-    assert all(0.0 <= it <= 1.0 for it in found)
-    assert max(found) > 0.0
+    assert all(0.0 <= it <= 0.05 for it in found)
     assert shift(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 0.5
     assert "shift of the scores" in "\n".join(report_fade.page([report]))
     assert next(report_fade.shifts([0.04, 0.12])) == "| shift of the scores, KS | 0.04 | 0.12 **> 0.10** |  |  |"
