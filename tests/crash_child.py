@@ -224,10 +224,10 @@ def leave(folder: str) -> None:
 
 def use_inherited(docs: cf.Collection, fade: cf.Migration, sure: int, number: int) -> bool:
     """Whether a forked child finds what its parent has written, and can search, write and fill."""
-    found = [f"d{last}" in docs.search(text_of(last), k=5).ids for last in range(sure - 1, 0, -BATCH)]
+    found = [f"d{last}" in docs.search(text_of(last), k=100).ids for last in range(sure - 1, 0, -BATCH)]
     docs.upsert(documents(1, start=CHILDREN + number))
     done = fade.run(until=0.1).share >= 0.1
-    found.append(f"d{CHILDREN + number}" in docs.search(text_of(CHILDREN + number), k=5).ids)
+    found.append(f"d{CHILDREN + number}" in docs.search(text_of(CHILDREN + number), k=100).ids)
     docs.close()
     return done and all(found)
 
