@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from crossfade.bridge import Bridge, files
 from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.search import kriging
-from crossfade.search.estimate import Estimate
+from crossfade.search.estimate import Estimate, StandIns
 from crossfade.search.units import Float32, Float64, StandardUnits
 
 # Under this many documents the sample says too little, and the old version answers alone.
@@ -144,7 +144,7 @@ class Blend:
         enough = len(old) >= MIN_DOCUMENTS
         return cls(
             *units,
-            estimate=Estimate.learn(old, new, bridge, units, seed) if enough else Estimate.none(),
+            estimate=Estimate.learn(StandIns.of(old, new, bridge, units, seed)) if enough else Estimate.none(),
             full_weight=full_weight if enough else 0.0,
             documents=len(old),
             bounded=_are_unit(old),

@@ -51,39 +51,22 @@ class Estimate:
         return cls(scale=1.0, intercept=0.0, old=1.0, bridged=0.0, variance=1.0, explained=0.0)
 
     @classmethod
-    def learn(
-        cls,
-        old: Float32,
-        new: Float32,
-        bridge: Bridge,
-        units: tuple[StandardUnits, StandardUnits],
-        seed: int,
-    ) -> Estimate:
-        """Fit by least squares on paired rows `(n, d1)` and `(n, d2)` of documents.
+    def learn(cls, known: StandIns) -> Estimate:
+        """Fit by least squares to what stand-in queries score against the documents nearest to them by the old model.
 
         β makes the mean of what the new model likes best equal to that of what the old model likes best.
         """
-        known = StandIns.of(old, new, bridge, units, seed)
         head, best = nearest(known.old, known.depth), nearest(known.new, known.depth)
         scale = float(taken(known.old, head).mean() / taken(known.new, best).mean())
         terms = [taken(known.old, head), scale * taken(known.bridged, head)]
-        line, *about = _fitted(terms, scale * taken(known.new, head), old[head[:COMPARED]], units[0].mean, known.random)
+        line, *about = _fitted(known, head, terms, scale * taken(known.new, head))
         return cls(scale, *line, *about)
 
     @classmethod
-    def learn_bridged(
-        cls,
-        old: Float32,
-        new: Float32,
-        bridge: Bridge,
-        units: tuple[StandardUnits, StandardUnits],
-        seed: int,
-    ) -> Estimate:
-        """The same from the bridged score alone, in the new model's units: c1 is 0 and β is 1."""
-        known = StandIns.of(old, new, bridge, units, seed)
+    def learn_bridged(cls, known: StandIns) -> Estimate:
+        """The same from the bridged score alone, nearest by it, in the new model's units: c1 is 0 and β is 1."""
         head = nearest(known.bridged, known.depth)
-        terms, true = [taken(known.bridged, head)], taken(known.new, head)
-        line, *about = _fitted(terms, true, old[head[:COMPARED]], units[0].mean, known.random)
+        line, *about = _fitted(known, head, [taken(known.bridged, head)], taken(known.new, head))
         return cls(1.0, line[0], 0.0, line[1], *about)
 
 
@@ -94,6 +77,8 @@ class StandIns(NamedTuple):
         old: The old model's scores.
         new: The new model's.
         bridged: The new model's query against old rows that are carried over by maps that have not seen them.
+        rows: The documents' old rows `(n, d1)`.
+        mean: μ of the old Space, `(d1,)`.
         depth: How many of the nearest documents are learned from.
         random: Where whatever follows draws from.
     """
@@ -101,6 +86,8 @@ class StandIns(NamedTuple):
     old: Float64
     new: Float64
     bridged: Float64
+    rows: Float32
+    mean: Float32
     depth: int
     random: np.random.Generator
 
@@ -113,7 +100,15 @@ class StandIns(NamedTuple):
         units: tuple[StandardUnits, StandardUnits],
         seed: int,
     ) -> StandIns:
-        """Of paired rows; arguments as of `Estimate.learn`."""
+        """Of paired rows of documents.
+
+        Args:
+            old: `(n, d1)`.
+            new: `(n, d2)`, row by row of the same documents.
+            bridge: Its method is fitted again without the pair that is carried over.
+            units: Of the old Space and of the new one.
+            seed: Of the folds, of which documents stand in, and of `random`.
+        """
         random = np.random.default_rng(seed)
         kind = bridge.quality.method, bridge.quality.regularisation
         carried = fitting.carry_unseen(old, new, kind, random.permutation(len(old)) % FOLDS)
@@ -123,20 +118,19 @@ class StandIns(NamedTuple):
             standard_scores(units[1], new, some, new),
             standard_scores(units[1], new, some, carried),
         )
-        return cls(*scores, depth_of(len(old)), random)
+        return cls(*scores, old, units[0].mean, depth_of(len(old)), random)
 
 
 def _fitted(
-    terms: Sequence[Float64], true: Float64, rows: Float32, mean: Float32, random: np.random.Generator
+    known: StandIns, head: NDArray[np.int64], terms: Sequence[Float64], true: Float64
 ) -> tuple[list[float], float, float, float]:
-    """Least squares of `true` by `terms`, query after query; and what the errors of the first queries' rows share.
+    """Least squares of `true` by `terms`, query after query; and what the errors of the first queries' documents share.
 
     Args:
-        terms: `(queries · m,)` each.
+        known: Whose scores they are.
+        head: `(q, m)`, the documents they are of.
+        terms: `(q · m,)` each.
         true: The same.
-        rows: `(q, m, d)`, old ones.
-        mean: `(d,)`, of all old rows.
-        random: Chooses which errors are to foretell which.
 
     Returns:
         The coefficients, that of 1 first; the variance of the error; the share it explains; and the share that
@@ -144,10 +138,11 @@ def _fitted(
     """
     design = np.stack([np.ones_like(true), *terms], axis=1)
     line: list[float] = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
-    errors = (true - design @ line).reshape(-1, rows.shape[1])
+    errors = (true - design @ line).reshape(head.shape)
     variance = float(np.mean(errors**2))
     explained = max(0.0, 1.0 - variance / float(true.var()))
-    shared = kriging.learn_shared(rows, mean, errors[: len(rows)], variance, random)
+    rows = known.rows[head[:COMPARED]]
+    shared = kriging.learn_shared(rows, known.mean, errors[:COMPARED], variance, known.random)
     return line, variance, explained, shared
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from crossfade.bridge import Bridge, files
 
 from .blend import Blend
-from .estimate import STAND_INS, Estimate, depth_of
+from .estimate import STAND_INS, Estimate, StandIns, depth_of
 from .units import Float32, StandardUnits
 
 _NAME = "onesided"
@@ -56,12 +56,12 @@ class OneSided:
         units: tuple[StandardUnits, StandardUnits],
         seed: int,
     ) -> OneSided:
-        """Fit to paired rows `(n, d1)` and `(n, d2)` of a uniform sample; arguments as of `Estimate.learn`.
+        """Fit to paired rows of documents; arguments as of `StandIns.of`.
 
         The line takes what documents score against all others in the mean, and what against those nearest to them,
         from the new model's scale to the old one's.
         """
-        estimate = Estimate.learn_bridged(old, new, bridge, units, seed)
+        estimate = Estimate.learn_bridged(StandIns.of(old, new, bridge, units, seed))
         some = np.random.default_rng(seed).permutation(len(old))[:STAND_INS]
         (old_mean, old_best), (new_mean, new_best) = _levels(old, some), _levels(new, some)
         slope = (old_best - old_mean) / (new_best - new_mean)
