@@ -214,6 +214,8 @@ def losing(reports: Sequence[Report]) -> Iterator[str]:
         "* Every query is embedded twice while both versions serve, and both indices are asked; after "
         '`cutover(serve="blend")` for as long as that lasts.',
         "* With another order than a random one, queries that nobody asked before gain last.",
+        "* A document that has no new vector yet may come second for its own text, after one like it that has one: "
+        "its new score is an estimate, and no estimate is as sure of itself as a score.",
     )
 
 
