@@ -145,11 +145,12 @@ struct Heads {
         return better_of(better_of(best[0], best[1]), better_of(best[groups - 2], best[groups - 1]));
     }
 
-    size_t lowest_key(Rank rank) const {
-        uint64_t lowest = padding_key;
-        size_t place = 0;
+    // Among the heads that share the best one's place: padding between other keys has such a place as well.
+    size_t lowest_key(const Best& head) const {
+        uint64_t lowest = *rest[head.place].keys;
+        size_t place = head.place;
         for (size_t i = 0; i < groups * width; ++i) {
-            if (ranks[i] != rank || *rest[i].keys >= lowest) continue;
+            if (ranks[i] != head.rank || *rest[i].keys >= lowest) continue;
             lowest = *rest[i].keys;
             place = i;
         }
@@ -160,7 +161,7 @@ struct Heads {
         while (written.places < k) {
             Best head = best_of_all();
             if (head.rank == 0) return;
-            if (__builtin_expect(is_shared(head.rank), 0)) head.place = lowest_key(head.rank);
+            if (__builtin_expect(is_shared(head.rank), 0)) head.place = lowest_key(head);
             RankedList& list = rest[head.place];
             written.take(*list.keys++, *list.scores++);
             --list.n;
