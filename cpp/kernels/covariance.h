@@ -14,6 +14,10 @@ namespace crossfade {
 
 constexpr size_t covariance_block_rows = 256;
 
+// Of few rows blocks are shorter: there are too few of them for their rounding errors to average out, and time does not matter.
+constexpr size_t covariance_few_rows = 8 * covariance_block_rows;
+constexpr size_t covariance_short_block_rows = 16;
+
 struct ShiftedRows {
     const void* data;  // rows of d elements of the kind named, `stride` elements apart
     ptrdiff_t stride;

@@ -123,8 +123,9 @@ inline void add_panel(const float* packed_x, size_t d_x, const ShiftedRows& y, s
 void add_products(const ShiftedRows& x, const ShiftedRows& y, size_t n, const size_t* panels, size_t count, bool upper,
                   double* products, float* scratch) noexcept {
     float* packed_x = scratch + covariance_block_rows * covariance_columns;
-    for (size_t first = 0; first < n; first += covariance_block_rows) {
-        const size_t rows = n - first < covariance_block_rows ? n - first : covariance_block_rows;
+    const size_t block = n < covariance_few_rows ? covariance_short_block_rows : covariance_block_rows;
+    for (size_t first = 0; first < n; first += block) {
+        const size_t rows = n - first < block ? n - first : block;
         for (size_t i = 0; i < x.d; i += tile_rows) {
             pack(x, first, rows, i, tile_rows, packed_x + i * covariance_block_rows);
         }
