@@ -44,16 +44,26 @@ def oracle(rows: np.ndarray, errors: np.ndarray, shared: float, common: float) -
     shared=st.sampled_from([0.0, 0.3, 0.9]),
     common=st.sampled_from([0.0, COMMON, 2.0]),
     centred=st.booleans(),
+    half=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_it_is_the_conditional_normal_distribution(
-    level: str, known: list[bool], dim: int, pad: int, shared: float, common: float, centred: bool, seed: int
+    level: str,
+    known: list[bool],
+    dim: int,
+    pad: int,
+    shared: float,
+    common: float,
+    centred: bool,
+    half: bool,
+    seed: int,
 ) -> None:
     """Mean and variance of the unknown errors given the known ones, at any size and stride; what is known is 0."""
     random = np.random.default_rng(seed)
     rows = random.standard_normal((len(known), dim + pad)).astype(np.float32)[:, :dim]
     if len(rows) > 2:
         rows[0] = 0.0
+    rows = rows.astype(np.float16) if half else rows
     center = random.standard_normal(dim).astype(np.float32) if centred else None
     errors = np.where(known, random.standard_normal(len(known)), np.nan).astype(np.float32)
     found = kernels.krige(rows, errors, center, shared=shared, common=common)
@@ -121,7 +131,7 @@ ROWS, ERRORS = np.ones((3, 4), np.float32), np.zeros(3, np.float32)
 )
 def test_what_cannot_be_compared_is_refused(rows: Any, errors: Any, center: Any, shared: Any, common: Any) -> None:
     """Wrong shapes, dtypes and ranges, with what is needed."""
-    with pytest.raises(InvalidInput, match="krige takes float32 rows"):
+    with pytest.raises(InvalidInput, match="krige takes float32 or float16 rows"):
         kernels.krige(rows, errors, center, shared=shared, common=common)
 
 

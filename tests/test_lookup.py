@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from crossfade import _core, kernels
 from crossfade.bridge import Bridge
 from crossfade.errors import InvalidInput
-from crossfade.index import NO_KEY, Locations
+from crossfade.index import NO_KEY, Locations, RowRange
 from crossfade.search.carried import Carried
-from segments import normalized, numbered, version_of
+from segments import DIM, normalized, numbered, unit_rows, version_of
 
+Keys = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -28,64 +30,153 @@ def level(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.force_instruction_set(before)
 
 
-def masks() -> st.SearchStrategy[Mask | None]:
-    return st.none() | st.lists(st.booleans(), max_size=12).map(lambda marks: np.array(marks, np.bool_))
+@dataclasses.dataclass
+class World:
+    """Rows of several files, some of which were mapped before the last ones were written."""
+
+    locations: Locations
+    files: list[tuple[int, npt.NDArray[np.float16]]]
+    keys: Keys  # of rows that are there, those that are not, and none
+    rows: dict[int, npt.NDArray[np.float32]]
+    rng: np.random.Generator
+
+    @classmethod
+    def draw(cls, sizes: list[int], dim: int, seed: int) -> World:
+        rng, locations, files, standing, start = np.random.default_rng(seed), Locations(), [], {}, 0
+        for number, size in enumerate(sizes):
+            keys, rows = rng.permutation(numbered(size, start)), unit_rows(size, dim, seed + number)
+            locations.add(number, keys, 0)
+            mapped = int(rng.integers(0, size + 1))
+            files.append((number, rows[:mapped]))
+            standing |= dict(zip(keys[:mapped].tolist(), rows[:mapped].astype(np.float32), strict=True))
+            start += size
+        strangers = np.array([start, start + 7, 2**40, NO_KEY], np.uint64)
+        keys = rng.permutation(np.append(numbered(start), strangers))
+        return cls(locations, files, keys, standing, rng)
+
+    def mask(self) -> Mask | None:
+        length = int(self.rng.choice([0, len(self.keys) // 2, 2 * len(self.keys)]))
+        return None if self.rng.random() < 0.3 else self.rng.random(length) < 0.5
 
 
-@settings(deadline=None)
-@given(
-    keys=st.lists(st.integers(0, 14) | st.sampled_from([2**63, int(NO_KEY) - 1, int(NO_KEY)]), max_size=20),
-    dead=masks(),
-    allowed=masks(),
+WORLDS = st.builds(
+    World.draw,
+    st.lists(st.integers(0, 40) | st.sampled_from([4_095, 4_100]), min_size=1, max_size=3),
+    st.sampled_from([1, 8, 33]),
+    st.integers(0, 2**32 - 1),
 )
-def test_admitted_are_those_that_may_be_found(keys: list[int], dead: Mask | None, allowed: Mask | None) -> None:
-    """A key that is none, dead or not allowed is out; beyond the end of a mask all are alive, and none allowed."""
-    admitted, count = kernels.admit(np.array(keys, np.uint64).reshape(1, -1), dead, allowed)
+
+
+@settings(deadline=None, max_examples=40)
+@given(world=WORLDS)
+def test_rows_are_those_that_find_tells(world: World) -> None:
+    """There is a row where `find` names a file and the row is among those mapped; it is gathered, and scored."""
+    files, at = world.locations.find(world.keys)
+    mapped = dict(world.files)
     expected = [
-        key != int(NO_KEY)
-        and not (dead is not None and key < len(dead) and dead[key])
-        and (allowed is None or (key < len(allowed) and bool(allowed[key])))
-        for key in keys
+        file in mapped and row < len(mapped[file]) for file, row in zip(files.tolist(), at.tolist(), strict=True)
     ]
-    assert admitted.tolist() == [expected]
-    assert count == sum(expected)
+    there = kernels.has(world.locations.tables(), world.files, world.keys)
+    assert there.tolist() == expected
+    assert there.tolist() == [key in world.rows for key in world.keys.tolist()]
+
+    dim = world.files[0][1].shape[1]
+    out = np.zeros((int(there.sum()), dim), np.float16)
+    assert kernels.gather(world.locations.tables(), world.files, world.keys[there], out) == -1
+    rows = np.array([world.rows[key] for key in world.keys[there].tolist()], np.float32).reshape(-1, dim)
+    assert out.tolist() == rows.tolist()
+    queries = unit_rows(2, dim, 5).astype(np.float32)
+    scores = kernels.score(world.locations.tables(), world.files, world.keys, queries)
+    assert np.isnan(scores).tolist() == [(~there).tolist()] * 2
+    np.testing.assert_allclose(scores[:, there], queries.astype(np.float64) @ rows.T, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=50)
-@given(
-    adds=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30) | st.integers(4_000, 9_000)), max_size=6),
-    rows=st.integers(0, 9_000),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_rows_in_a_file_are_those_that_find_tells(adds: list[tuple[int, int]], rows: int, seed: int) -> None:
-    """For each file: the row where `find` names that file and the row is among the first; -1 elsewhere."""
-    rng = np.random.default_rng(seed)
-    locations, lengths = Locations(), [0] * 4
-    for file, count in adds:
-        locations.add(file, rng.permutation(numbered(count, sum(lengths))), lengths[file])
-        lengths[file] += count
-    keys = np.append(rng.integers(0, sum(lengths) + 9, 200).astype(np.uint64), np.array([2**40, NO_KEY], np.uint64))
-    files, at = locations.find(keys)
-    for file in range(4):
-        expected = np.where((files == file) & (at < rows), at, -1)
-        found, count = locations.rows_in(file, rows, keys)
-        assert found.tolist() == expected.tolist()
-        assert count == (expected >= 0).sum()
+def test_the_first_key_without_a_row_is_named() -> None:
+    """Gathering stops there."""
+    version = version_of(numbered(3), unit_rows(3))
+    with pytest.raises(InvalidInput, match="key 9 of 3"):
+        version.gather(np.array([1, 9, 8], np.uint64))
+
+
+@settings(deadline=None, max_examples=60)
+@given(world=WORLDS, count=st.integers(1, 30), parts=st.integers(0, 3))
+def test_ranked_are_the_best_that_may_be_found(world: World, count: int, parts: int) -> None:
+    """Proposed, scored before or scanned: the best by score, once each, of those alive, allowed and with a row."""
+    dim = world.files[0][1].shape[1]
+    query, dead, allowed = unit_rows(1, dim, 3)[0].astype(np.float32), world.mask(), world.mask()
+    lists = [world.rng.choice(world.keys, int(world.rng.integers(0, 60))) for _ in range(parts)]
+    number, rows = world.files[0]
+    start, stop = sorted(world.rng.integers(0, len(rows) + 1, 2).tolist())
+    tail_keys = world.locations.keys(RowRange(number, start, stop))
+    before = np.array([5_000_000, 5_000_001], np.uint64), np.array([0.25, -0.5], np.float32)
+
+    found = kernels.rank(
+        world.locations.tables(),
+        world.files,
+        query,
+        count,
+        lists=lists,
+        scored=before,
+        tail=[(rows[start:stop], tail_keys)],
+        dead=dead,
+        allowed=allowed,
+    )
+
+    def may(key: int) -> bool:
+        alive = dead is None or key >= len(dead) or not dead[key]
+        return key in world.rows and alive and (allowed is None or (key < len(allowed) and bool(allowed[key])))
+
+    kept = [[key for key in keys.tolist() if may(key)] for keys in lists]
+    product = {key: float(world.rows[key].astype(np.float64) @ query) for key in world.rows}
+    product |= dict(zip(before[0].tolist(), before[1].tolist(), strict=True))
+    every = {*before[0].tolist(), *(key for keys in kept for key in keys), *filter(may, tail_keys.tolist())}
+    best = sorted((product[key] for key in every), reverse=True)[:count]
+    assert found.kept == [len(keys) for keys in kept]
+    least = [min((product[key] for key in keys), default=np.inf) for keys in kept]
+    np.testing.assert_allclose(found.least, least, atol=1e-5)
+    keys = found.keys[: len(best)].tolist()
+    assert len(set(keys) & every) == len(best)
+    np.testing.assert_allclose(found.scores[: len(best)], best, atol=1e-5)
+    np.testing.assert_allclose([product[key] for key in keys], best, atol=1e-5)
+    assert (found.keys[len(best) :] == NO_KEY).all()
+    assert np.isneginf(found.scores[len(best) :]).all()
 
 
 def test_tables_of_another_kind_are_refused() -> None:
-    """Keys and tables of another dtype or shape are named, and nothing is read."""
-    runs = np.zeros(1, np.int64), np.zeros(1, np.int64)
-    places, keys = np.zeros(3, np.uint32), numbered(3)
-    with pytest.raises(InvalidInput, match="uint64"):
-        kernels.admit(np.zeros(3, np.int64))  # type: ignore[arg-type]
+    """Keys, tables and rows of another dtype or shape are named, and nothing is read."""
+    files, keys, query = [(0, unit_rows(3))], numbered(3), np.zeros(DIM, np.float32)
+    places, runs = np.zeros(3, np.uint32), np.zeros(1, np.int64)
+    tables = kernels.Tables(places, runs, runs, 12)
+    with pytest.raises(InvalidInput, match="dtype"):
+        kernels.has(tables, files, np.zeros(3, np.int64))  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="bool"):
-        kernels.admit(keys, np.zeros(3, np.uint8))  # type: ignore[arg-type]
+        kernels.rank(tables, files, query, 1, lists=[keys], dead=np.zeros(3, np.uint8))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="vector"):
+        kernels.rank(tables, files, query[np.newaxis], 1, lists=[keys])
+    with pytest.raises(InvalidInput, match="columns"):
+        kernels.rank(tables, files, query[1:], 1, lists=[keys])
+    with pytest.raises(InvalidInput, match="a key"):
+        kernels.rank(tables, files, query, 1, lists=[], tail=[(unit_rows(3), keys[1:])])
+    with pytest.raises(InvalidInput, match="range"):
+        kernels.rank(tables, files, query, 0, lists=[keys])
+    with pytest.raises(InvalidInput, match="row for each"):
+        kernels.gather(tables, files, keys, np.zeros((2, DIM), np.float16))
     for wrong in (places.astype(np.int32), places.reshape(3, 1), places.astype(np.uint64)):
         with pytest.raises(InvalidInput, match="uint32"):
-            kernels.locate(wrong, runs, 12, keys, 0, 3)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInput, match="vectors"):
-        kernels.locate(places, runs, 12, keys.reshape(3, 1), 0, 3)
+            kernels.has(tables._replace(places=wrong), files, keys)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="vector"):
+        kernels.has(tables, files, keys.reshape(3, 1))
+
+
+def test_a_score_that_is_not_finite_is_refused() -> None:
+    """Rows are checked before they are stored; what overflows with a query is an error, wherever the row stands."""
+    huge = np.full((3, DIM), 60_000, np.float16)
+    version = version_of(numbered(3), huge, sealed=1)
+    query = np.full(DIM, 3e38, np.float32)
+    with pytest.raises(InvalidInput, match="finite"):
+        version.scores(numbered(3), query)
+    with pytest.raises(InvalidInput, match="finite"):
+        version.candidates(query[np.newaxis], 2)
 
 
 @pytest.mark.parametrize("dims", [(8, 8), (33, 20), (20, 65)])

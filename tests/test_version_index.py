@@ -182,7 +182,7 @@ def test_gathering_gives_rows_or_says_which_are_missing() -> None:
 
     np.testing.assert_array_equal(version.gather(np.array([9, 5], np.uint64)), rows[[4, 0]].astype(np.float32))
     assert version.gather(numbered(0)).shape == (0, DIM)
-    with pytest.raises(InvalidInput, match="1 of 2 keys have no row in this version, the first is 1000"):
+    with pytest.raises(InvalidInput, match="key 1000 of 2 has no row in this version"):
         version.gather(np.array([9, 1000], np.uint64))
 
 

@@ -10,6 +10,7 @@
 #include "../kernels/dispatch.h"
 #include "../kernels/merge.h"
 #include "arrays.h"
+#include "candidates.h"
 #include "lookup.h"
 #include "parallel.h"
 #include "scratch.h"
@@ -18,7 +19,6 @@ namespace crossfade::bindings {
 namespace {
 
 constexpr std::size_t most_threads = 1024;
-constexpr std::size_t most_places = 1 << 24;
 constexpr std::size_t most_kriged = 1 << 12;
 
 // Below this number of rows the matrix is used where it lies: packing it costs about as much as mapping four rows.
@@ -26,16 +26,6 @@ constexpr std::size_t rows_worth_packing = 24;
 
 // Bytes of output from which it is written past the caches: they would not hold it.
 constexpr double bytes_past_caches = 16e6;
-
-// Multiply-adds from which the GIL is released: some 20 µs, below which giving it up and taking it back costs too much.
-constexpr double work_without_gil = 1 << 19;
-
-template <typename Function>
-void without_gil(double work, const Function& function) {
-    if (work < work_without_gil) return function();
-    const py::gil_scoped_release released;
-    function();
-}
 
 double product(std::size_t a, std::size_t b, std::size_t c = 1) {
     return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
@@ -225,7 +215,8 @@ std::tuple<py::array, py::array, py::array> comoment(const py::object& x_array, 
 // What must be expected of every error and how much of it is open, (m) each, and what of a row that is like none of these.
 std::tuple<py::array, py::array, float> krige(const py::object& rows_array, const py::object& errors_array,
                                               const py::object& center_array, float shared, float common) {
-    const Rows x = matrix(rows_of(rows_array, Dtype::float32));
+    const Rows x = matrix(element_rows_of(rows_array));
+    require(x.dtype == Dtype::float32 || x.dtype == Dtype::float16, "rows must be float32 or float16");
     require(x.n <= most_kriged, "too many rows to compare with each other");
     const Rows errors = optional_vector(errors_array, Dtype::float32, x.n);
     const Rows center = optional_vector(center_array, Dtype::float32, x.d);
@@ -233,7 +224,7 @@ std::tuple<py::array, py::array, float> krige(const py::object& rows_array, cons
     require(shared >= 0.0f && shared <= 1.0f && common >= 0.0f && common < HUGE_VALF, "shared or common is out of range");
     const float* const begin = errors.as<float>();
     const auto known = std::count_if(begin, begin + x.n, [](float error) { return error == error; });
-    const KrigeRows rows{x.as<float>(), x.stride, x.n, x.d, center.as<float>(), begin, static_cast<std::size_t>(known)};
+    const KrigeRows rows{x.data, x.stride, static_cast<Element>(x.dtype), x.n, x.d, center.as<float>(), begin, static_cast<std::size_t>(known)};
     py::array_t<float> expected(static_cast<py::ssize_t>(x.n));
     py::array_t<float> left(static_cast<py::ssize_t>(x.n));
     float* const means = expected.mutable_data();
@@ -321,9 +312,11 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));
     module.def("comoment", &comoment, py::arg("x"), py::arg("y"), py::arg("shift_x"), py::arg("shift_y"), py::arg("threads"));
     module.def("krige", &krige, py::arg("rows"), py::arg("errors"), py::arg("center"), py::arg("shared"), py::arg("common"));
-    module.def("admit", &admit, py::arg("keys"), py::arg("dead"), py::arg("allowed"));
-    module.def("locate", &locate, py::arg("places"), py::arg("files"), py::arg("first_rows"), py::arg("bits"), py::arg("keys"),
-               py::arg("file"), py::arg("rows"));
+    module.def("has", &has, py::arg("tables"), py::arg("files"), py::arg("keys"));
+    module.def("gather", &gather, py::arg("tables"), py::arg("files"), py::arg("keys"), py::arg("out"));
+    module.def("score", &score, py::arg("tables"), py::arg("files"), py::arg("keys"), py::arg("queries"));
+    module.def("rank", &rank, py::arg("tables"), py::arg("files"), py::arg("query"), py::arg("scored"), py::arg("lists"),
+               py::arg("tail"), py::arg("dead"), py::arg("allowed"), py::arg("count"));
     module.def("instruction_set", [] { return std::string(active_kernels().name); });
     module.def("instruction_sets", &instruction_sets);
     module.def("force_instruction_set", [](const std::string& name) { return force_kernels(name.c_str()); }, py::arg("name"));

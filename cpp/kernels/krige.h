@@ -7,11 +7,14 @@
 
 #include <stddef.h>
 
+#include "elements.h"
+
 namespace crossfade {
 
 struct KrigeRows {
-    const float* data;  // m rows of d floats, `stride` floats apart
+    const void* data;  // m rows of d elements, `stride` elements apart
     ptrdiff_t stride;
+    Element element;  // float32 or float16
     size_t m;
     size_t d;
     const float* center;  // (d), or null for zeros

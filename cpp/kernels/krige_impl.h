@@ -16,10 +16,11 @@ constexpr float krige_least_pivot = 1e-6f;
 inline bool is_unknown(float error) { return error != error; }
 
 // Rows less the center, of length one, known ones first; zeros where a row has no direction, and beyond their end.
+template <typename In>
 inline void unit_rows(const KrigeRows& rows, float* unit, size_t depth) {
     for (size_t j = 0; j < krige_tile_columns * depth; j += lanes) store(unit + rows.m * depth + j, zero());
     float* next[2] = {unit, unit + rows.known * depth};
-    const float* x = rows.data;
+    const In* x = static_cast<const In*>(rows.data);
     for (size_t i = 0; i < rows.m; ++i, x += rows.stride) {
         float*& out = next[is_unknown(rows.errors[i])];
         size_t j = 0;
@@ -130,7 +131,7 @@ float krige(const KrigeRows& rows, KrigeModel model, float* expected, float* lef
     float* const equations = unit + (rows.m + krige_tile_columns) * depth;
     float* const products = equations + rows.known * width;
     float* const squares = products + width;
-    unit_rows(rows, unit, depth);
+    rows.element == Element::float16 ? unit_rows<Half>(rows, unit, depth) : unit_rows<float>(rows, unit, depth);
     covariances(unit, rows, depth, model, equations, width);
     right_sides(rows, equations, width);
     eliminate(equations, rows.known, width, squares + width);

@@ -53,12 +53,30 @@ def comoment(
     """
 
 def krige(
-    rows: _Float32Array, errors: _Float32Array, center: _Float32Array | None, shared: float, common: float
+    rows: npt.NDArray[Any], errors: _Float32Array, center: _Float32Array | None, shared: float, common: float
 ) -> tuple[_Float32Array, _Float32Array, float]:
     """The error to be expected of each row and the share of its variance that is open; and that of a row like none."""
 
-def admit(keys: Any, dead: Any, allowed: Any) -> tuple[Any, int]: ...
-def locate(places: Any, files: Any, first_rows: Any, bits: int, keys: Any, file: int, rows: int) -> tuple[Any, int]: ...
+def has(tables: Any, files: Any, keys: Any) -> npt.NDArray[np.bool_]: ...
+def gather(tables: Any, files: Any, keys: Any, out: npt.NDArray[Any]) -> int:
+    """Fills the rows of `out`; the first place of a key without a row, or -1."""
+
+def score(tables: Any, files: Any, keys: Any, queries: _Float32Array) -> tuple[_Float32Array, bool]:
+    """Scores (q, m), NaN where a key has no row; and whether all others are finite."""
+
+def rank(
+    tables: Any,
+    files: Any,
+    query: _Float32Array,
+    scored: Any,
+    lists: Any,
+    tail: Any,
+    dead: Any,
+    allowed: Any,
+    count: int,
+) -> tuple[npt.NDArray[np.uint64], _Float32Array, list[int], list[float], bool]:
+    """Keys and scores of the best; of each list how many keys count and their least score; whether all are finite."""
+
 def instruction_set() -> str:
     """The instruction set in use."""
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 import crossfade._core as _core
+from crossfade._arrays import StoredRows
 from crossfade.errors import InvalidInput
 
 Float32Array = npt.NDArray[np.float32]
@@ -28,7 +29,7 @@ class Kriged(NamedTuple):
 
 
 def krige(
-    rows: Float32Array, errors: Float32Array, center: Float32Array | None = None, *, shared: float, common: float
+    rows: StoredRows, errors: Float32Array, center: Float32Array | None = None, *, shared: float, common: float
 ) -> Kriged:
     """Expect unknown errors from the known ones of rows alike: Gaussian process regression (Krige 1951).
 
@@ -37,7 +38,7 @@ def krige(
     It takes about known · m · d multiply-adds, and no BLAS: the result doesn't depend on the number of threads.
 
     Args:
-        rows: `(m, d)` float32 of any length, m at most 4,096.
+        rows: `(m, d)` float32 or float16, of any length, m at most 4,096.
         errors: `(m,)` float32; NaN where it is unknown.
         center: `(d,)` float32; None means zeros.
         shared: Share of the variance that rows with the same direction have in common, 0 to 1.
@@ -56,6 +57,6 @@ def krige(
         return Kriged(*_core.krige(rows, errors, center, shared, common))
     except (ValueError, TypeError) as error:
         raise InvalidInput(
-            f"{error}; krige takes float32 rows (m, d), errors (m,) and center (d,), m <= 4096, shared between 0 and 1 "
-            f"and common from 0 on, got shared {shared!r} and common {common!r}"
+            f"{error}; krige takes float32 or float16 rows (m, d), errors (m,) and center (d,), m <= 4096, shared "
+            f"between 0 and 1 and common from 0 on, got shared {shared!r} and common {common!r}"
         ) from error

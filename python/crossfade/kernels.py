@@ -31,7 +31,7 @@ from crossfade._arrays import (
 )
 from crossfade._covariance import CovarianceState, covariance
 from crossfade._krige import Kriged, krige
-from crossfade._lookup import admit, locate
+from crossfade._lookup import Ranked, Tables, gather, has, rank, score
 from crossfade._values import count_of, one_of, shown
 from crossfade.errors import InvalidInput
 
@@ -41,15 +41,19 @@ __all__ = [
     "PADDING_KEY",
     "CovarianceState",
     "Kriged",
-    "admit",
+    "Ranked",
+    "Tables",
     "covariance",
+    "gather",
+    "has",
     "instruction_set",
     "krige",
-    "locate",
     "merge_topk",
     "normalize",
     "project",
+    "rank",
     "rescore",
+    "score",
 ]
 
 Unit = TypeVar("Unit", bound=np.generic)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crossfade.errors import InvalidInput
 from crossfade.index.blocks import NO_KEY, Keys
-from crossfade.kernels import locate
+from crossfade.kernels import Tables
 
 Places: TypeAlias = NDArray[np.int64]
 Number = TypeVar("Number", np.int64, np.uint32)
@@ -105,10 +105,9 @@ class Locations:
         chunks = places >> _CHUNK_BITS
         return np.where(absent, ABSENT, self._files[chunks]), self._first_rows[chunks] + (places & (_CHUNK - 1))
 
-    def rows_in(self, file_no: int, rows: int, keys: Keys) -> tuple[Places, int]:
-        """The rows of `keys` (m,) in the first `rows` of a file, int64 `(m,)`, -1 for a key that has none there; and
-        how many have one."""
-        return locate(self._places, (self._files, self._first_rows), _CHUNK_BITS, keys, file_no, rows)
+    def tables(self) -> Tables:
+        """What the kernels look up."""
+        return Tables(self._places, self._files, self._first_rows, _CHUNK_BITS)
 
     def keys(self, rows: RowRange) -> Keys:
         """The keys of the rows of a range, `(stop - start,)` uint64; 2⁶⁴−1 where a row has none, or it has moved."""

@@ -33,6 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crossfade._arrays import StoredRows
 from crossfade.bridge import Bridge, files
 from crossfade.errors import DamagedFile, InvalidInput
 from crossfade.search import kriging
@@ -192,7 +193,7 @@ class Blend:
         old_scores: Float32,
         new_scores: Float32,
         bridged_scores: Float32,
-        old_rows: Float32,
+        old_rows: StoredRows,
         *,
         head: int,
         cut_over: bool = False,
@@ -247,7 +248,7 @@ class Blend:
         return Blended(scores.astype(np.float32), coverage, weight, parts)
 
     def _evidence(
-        self, z_old: Float64, true: Float64, bridged: Float64, old_rows: Float32, head: int
+        self, z_old: Float64, true: Float64, bridged: Float64, old_rows: StoredRows, head: int
     ) -> tuple[Float64, Float64, Float64]:
         """Estimate, u and bonus of every candidate."""
         e = self.estimate

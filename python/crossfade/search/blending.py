@@ -73,17 +73,17 @@ class Blending:
         """Only what either search has not told already is computed: scores don't depend on who computes them."""
         head = len(old.keys)
         known = set(old.keys.tolist())
-        only_new = np.array([key not in known for key in new.keys.tolist()], np.bool_)
+        only_new = [at for at, key in enumerate(new.keys.tolist()) if key not in known]
         keys = np.concatenate([old.keys, new.keys[only_new]])
         old_scores = np.concatenate([old.scores, self._old.scores(keys[head:], old.query)])
         new_scores = np.concatenate([self._new.scores(old.keys, new.query), new.scores[only_new]])
         bridged = np.full(len(keys), np.nan, np.float32)
-        rows = np.empty((len(keys), 0), np.float32)
+        rows = np.empty((len(keys), 0), np.float16)
         if np.isnan(new_scores).any():
             there = ~np.isnan(old_scores)  # what was written while the old encoder was not at hand has no old row
             bridged[there] = self._fade.carried.scores(self._old, keys[there], new.query)
-            rows = np.zeros((len(keys), self._old.dim), np.float32)
-            rows[there] = self._old.gather(keys[there])
+            rows = np.zeros((len(keys), self._old.dim), np.float16)
+            rows[there] = self._old.stored(keys[there])
         blended = self._fade.blend.score(
             old.query, new.query, old_scores, new_scores, bridged, rows, head=head, cut_over=self._cut_over
         )

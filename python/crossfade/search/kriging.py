@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from crossfade._arrays import StoredRows
 from crossfade.kernels import Kriged, krige
 from crossfade.search.units import Float32, Float64
 
@@ -24,7 +25,7 @@ COMMON = 0.05
 _TRIED = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 
 
-def carry_over(rows: Float32, mean: Float32, errors: Float64, shared: float) -> Kriged:
+def carry_over(rows: StoredRows, mean: Float32, errors: Float64, shared: float) -> Kriged:
     """Carries the known errors over to the unknown ones.
 
     Args:
@@ -36,7 +37,9 @@ def carry_over(rows: Float32, mean: Float32, errors: Float64, shared: float) -> 
     return krige(rows, errors.astype(np.float32), mean, shared=shared, common=COMMON)
 
 
-def learn_shared(rows: Float32, mean: Float32, errors: Float64, variance: float, random: np.random.Generator) -> float:
+def learn_shared(
+    rows: StoredRows, mean: Float32, errors: Float64, variance: float, random: np.random.Generator
+) -> float:
     """The least s under which half of a query's errors make the other half about as likely as under the best one.
 
     About as likely is a mean within its standard error over the queries: a small sample must not find likeness that is

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfade._arrays import StoredRows
 from crossfade.bridge import Bridge, files
 
 from .blend import Blend
@@ -73,7 +74,7 @@ class OneSided:
         query: Float32,
         folded: Float32,
         scores: tuple[Float32, Float32],
-        old_rows: Float32,
+        old_rows: StoredRows,
         head: int,
     ) -> tuple[Float32, float]:
         """Scores of one query's candidates on the old model's scale, and the coverage.
