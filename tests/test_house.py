@@ -111,6 +111,11 @@ def test_nothing_unpickles() -> None:
     assert strangers == []
 
 
+def test_no_property_has_a_lock() -> None:
+    """`functools.cached_property` has one in Python 3.11, and a child that is forked meanwhile inherits it taken."""
+    assert [path for path in PACKAGE.rglob("*.py") if "@functools.cached_property" in path.read_text()] == []
+
+
 def test_public_names_are_what_is_visible() -> None:
     """`__all__` and `dir(crossfade)` agree, every name is there, and each has a docstring."""
     import crossfade

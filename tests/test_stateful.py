@@ -29,6 +29,7 @@ def crash_if_due(texts: list[str]) -> None:
 
 
 ENCODERS = [wrapped(*which, before=crash_if_due) for which in (OLD, NEW, THIRD)]
+TAIL_ROWS = sealing.TAIL_ROWS
 IDS = [f"d{number}" for number in range(260)]
 SEED_DOCUMENTS = 220  # enough for a Bridge
 # The long form, `python -m faults`, says how many steps, and where to note how many there were.
@@ -64,7 +65,7 @@ class CollectionMachine(RuleBasedStateMachine):
         self.write(IDS[:SEED_DOCUMENTS])
 
     def teardown(self) -> None:
-        sealing.TAIL_ROWS = 8_192
+        sealing.TAIL_ROWS = TAIL_ROWS
         if hasattr(self, "docs"):
             kept = self.docs.status().versions
             self.docs.close()

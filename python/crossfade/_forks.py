@@ -7,7 +7,10 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Owner = TypeVar("Owner")
+Value = TypeVar("Value")
 
 _calls: dict[weakref.WeakMethod[Any], None] = {}
 _locks: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
@@ -49,3 +52,18 @@ def _after_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_in_child)
+
+
+class lazy(Generic[Owner, Value]):
+    """A property that is computed when it is first asked for, and kept; by two threads at once perhaps twice.
+
+    `functools.cached_property` has a lock in Python 3.11, which a child that is forked meanwhile inherits taken.
+    """
+
+    def __init__(self, compute: Callable[[Owner], Value]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, owner: Owner, kind: type[Owner] | None = None) -> Value:
+        value = owner.__dict__[self._compute.__name__] = self._compute(owner)
+        return value

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfade import kernels
+from crossfade._forks import lazy
 from crossfade.errors import InvalidInput
 
 Float64 = NDArray[np.float64]
@@ -127,18 +128,18 @@ class Solver:
         except np.linalg.LinAlgError as error:
             raise InvalidInput(f"no map can be learned from these rows: {error}; fit on more or other pairs") from error
 
-    @functools.cached_property
+    @lazy
     def _axes(self) -> tuple[Float64, Float64]:
         values, axes = np.linalg.eigh(self.moments.covariance)
         return np.maximum(values, 0.0), axes
 
-    @functools.cached_property
+    @lazy
     def _rotation(self) -> Float64:
         left, _, right = np.linalg.svd(self.moments.cross, full_matrices=False)
         rotation: Float64 = left @ right
         return rotation
 
-    @functools.cached_property
+    @lazy
     def _explained(self) -> tuple[Float64, Float64]:
         """By new column: what the rotated rows have in common with it, and what they have themselves."""
         along = np.einsum("ij,ij->j", self._rotation, self.moments.cross)

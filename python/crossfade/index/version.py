@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfade._forks import lazy
 from crossfade.errors import InvalidInput
 from crossfade.index.blocks import Keys
 from crossfade.index.locations import Locations, RowRange
@@ -171,7 +171,7 @@ class VersionIndex:
         more |= {"dead": admitted.dead, "allowed": admitted.allowed}
         return rank(self._locations.tables(), self._files, query, count, lists=near, **more)
 
-    @functools.cached_property
+    @lazy
     def _tail_rows(self) -> list[tuple[Rows, Keys]]:
         """The rows that no segment holds, with their keys."""
         parts = [(dict(self._files)[part.file_no], part) for part in self._tail]

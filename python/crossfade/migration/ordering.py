@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import time
 
 import numpy as np
 import numpy.typing as npt
 
 from crossfade import orders
+from crossfade._forks import lazy
 from crossfade.catalog import searched, versions
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, ModelError
@@ -64,13 +64,13 @@ class _Facts:
             self.keys, columns = searched.columns(connection)
         self._counted, self.failing, self.priority, self.updated_at = columns
 
-    @functools.cached_property
+    @lazy
     def hits(self) -> Floats:
         """How much searches looked at each document: as counted, or as the logged queries do now, whatever is more."""
         hits: Floats = np.maximum(self._counted, self._replayed())
         return hits
 
-    @functools.cached_property
+    @lazy
     def uncertainty(self) -> Floats:
         """The leverages of the old vectors; the largest where there is none."""
         index = self._store.snapshot().indices[self._source]

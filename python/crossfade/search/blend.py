@@ -27,6 +27,7 @@ an old vector, written while the old encoder was not at hand, has s = u.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -323,6 +324,7 @@ def _are_unit(rows: Float32) -> bool:
     return bool(np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=0.01))
 
 
+@functools.lru_cache(64)
 def _worth(count: int) -> Float64:
-    """What a candidate of each rank counts."""
+    """What a candidate of each rank counts; not to be written to."""
     return np.reciprocal(np.arange(count, dtype=np.float64) + RANK_OFFSET)

@@ -46,11 +46,13 @@ class Blending:
         dead = self._view.snapshot.dead
         keys, scores = self._old.candidates(old_queries, count, dead, self._allowed)
         covered = [self._new.has(present(head)) for head in keys]
-        rankings = [self._alone(*it, k) for it in zip(keys, scores, covered, strict=True)]
         # Where the new version knows too little of a query's candidates, the old one has decided already,
         # and the query need not be encoded a second time. Only on the new version's scale it must be.
         weighs = self._fade.blend.weight_for
         blended = [row for row, there in enumerate(covered) if self._cut_over or weighs(there) > 0.0]
+        rankings = {
+            row: self._alone(keys[row], scores[row], covered[row], k) for row in range(len(keys)) if row not in blended
+        }
         if blended:
             new_queries = encode_new(blended)
             found = self._new.candidates(new_queries, count, dead, self._allowed)
@@ -58,7 +60,7 @@ class Blending:
                 old = Found(old_queries[row], *_present(keys[row], scores[row]))
                 new = Found(new_queries[position], *_present(found[0][position], found[1][position]))
                 rankings[row] = self._blend(old, new, k)
-        return rankings
+        return [rankings[row] for row in range(len(keys))]
 
     def _alone(self, keys: Keys, scores: Rows, covered: Mask, k: int) -> Ranking:
         """What the old version answers, and why it does so alone where it does."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from crossfade.bridge import Bridge
@@ -26,11 +25,11 @@ class Fade:
     blend: Blend
     one_sided: OneSided = dataclasses.field(default_factory=OneSided)
     judgement: Judgement = dataclasses.field(default_factory=Judgement)
+    # Scores against old rows that the Bridge carries over.
+    carried: Carried = dataclasses.field(init=False, repr=False, compare=False)
 
-    @functools.cached_property
-    def carried(self) -> Carried:
-        """Scores against old rows that the Bridge carries over."""
-        return Carried(self.bridge)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "carried", Carried(self.bridge))
 
     def judged(self, judgement: Judgement) -> Fade:
         """The same with the weight that queries speak for."""

@@ -51,6 +51,7 @@ class Readers:
         self._lock = threading.Lock()
         # One value, so that it is read and replaced whole: a snapshot and the catalog's numbers it was taken at.
         self._latest: tuple[tuple[int, int], Snapshot] | None = None
+        self._shown = ""
         self._versions: dict[int, _VersionReader] = {}
 
     def snapshot(self) -> Snapshot:
@@ -94,6 +95,9 @@ class Readers:
 
     def _refresh(self, last: Snapshot | None) -> Snapshot:
         with self._database.reading() as connection:
+            shown = versions.shown(connection)
+            if last is not None and shown == self._shown:
+                return last
             state = versions.read(connection)
             for gone in set(self._versions) - set(state.versions):
                 del self._versions[gone]  # searches under way keep their indices
@@ -110,6 +114,7 @@ class Readers:
         if sum(reader.take_rows_read() for reader in self._versions.values()) >= _KEYS_AT_ONCE:
             give_back()
         self._drop_lost()
+        self._shown = shown
         return Snapshot(state, dead, indices)
 
     def _drop_lost(self) -> None:

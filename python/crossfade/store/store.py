@@ -211,6 +211,11 @@ class Store:
             with self.writing() as connection:
                 wrote = self.write_log_part(connection)
 
+    def _write_most_of_log(self) -> None:
+        """Writes what searches looked at most, while they go on: to write all would take the disk and them seconds."""
+        with self.writing() as connection:
+            self.write_log_part(connection)
+
     def write_log_part(self, connection: Connection) -> bool:
         """Writes what searches looked at most, in the caller's transaction; gives whether there was anything."""
         noted = self.log.take(LOG_PART)
@@ -261,7 +266,7 @@ class Store:
 
     def _start_anew(self) -> None:
         """What belongs to one process; a forked child has files, leases, threads and counts of its own."""
-        self.log = SearchLog(self.write_log)
+        self.log = SearchLog(self._write_most_of_log)
         # Tells this store's leases from those of a killed one whose vector file it took over.
         self._token = uuid.uuid4().hex[:8]
         self._writers = Writers(self.layout)
