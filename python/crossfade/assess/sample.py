@@ -1,7 +1,7 @@
 """The sample: a few documents embedded with the new model, once, for all that needs its vectors.
 
 It is the beginning of the order that a migration's fit takes its documents from, so that it can be kept as its first
-part. It is embedded in the batches of a fill and timed, so that a fill's time can be told from it.
+part; and it is the part of a comparison's documents that is chosen by chance. It is embedded in the batches of a fill and timed, so that a fill's time can be told from it.
 """
 
 from __future__ import annotations
@@ -155,6 +155,29 @@ def draw(
     )
 
 
+def embedded(
+    encoder: Encoder,
+    contents: Sequence[str],
+    *,
+    threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Rows of documents' texts, and which of the texts have one: where one is refused, the others are taken in halves.
+
+    Raises:
+        EncodingFailed, SpendLimitReached: As from `encode`.
+    """
+    try:
+        return encoder.encode(contents, progress=progress, threads=threads), np.ones(len(contents), np.bool_)
+    except InvalidInput:
+        if len(contents) == 1:
+            return np.empty((0, encoder.space.dim), np.float32), np.zeros(1, np.bool_)
+    half = len(contents) // 2
+    parts = [embedded(encoder, part, threads=threads) for part in (contents[:half], contents[half:])]
+    rows, good = zip(*parts, strict=True)
+    return np.concatenate(rows), np.concatenate(good)
+
+
 class _Embedded:
     """Texts embedded batch by batch, and what that took."""
 
@@ -168,14 +191,14 @@ class _Embedded:
 
     def add(self, contents: Sequence[str]) -> None:
         if not self.good and self._before is None:  # engines get ready with their first text
-            self._one(contents[0])
+            embedded(self._encoder, contents[:1], threads=self._cores)
         paid, clock, cpu = self._paid(), time.perf_counter(), time.process_time()
         try:
             rows = self._encoder.encode(contents, threads=self._cores)
         except InvalidInput:
-            each = [self._one(content) for content in contents]
-            self.rows += [row for row in each if row is not None]
-            self.good += [row is not None for row in each]
+            each, good = embedded(self._encoder, contents, threads=self._cores)
+            self.rows.append(each)
+            self.good += good.tolist()
             return
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
         distinct = list(dict.fromkeys(contents))
@@ -190,12 +213,6 @@ class _Embedded:
             return None
         money = None if now.money is None or before.money is None else now.money - before.money
         return Spent(now.requests - before.requests, now.tokens - before.tokens, money)
-
-    def _one(self, content: str) -> Rows | None:
-        try:
-            return self._encoder.encode([content], threads=self._cores)
-        except InvalidInput:
-            return None
 
     def _paid(self) -> int:
         spent = self._encoder.spent
