@@ -7,33 +7,10 @@ from typing import Any, Literal, TypeAlias
 
 from .curves import Point
 from .evidence import plain
+from .thresholds import Thresholds
 
 Decision: TypeAlias = Literal["go", "stay", "not enough evidence", "nothing to do"]
 Strategy: TypeAlias = Literal["stay", "bridge only", "on-read", "dual index", "bulk"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """What decides.
-
-    Args:
-        min_lift: Least lift of the first metric that is worth a migration, as a share of the old model's value. With 0 the
-            new model only has not to be worse by more than `margin`: for those who must leave the old one.
-        margin: What may be lost in any metric, as a share of the old model's value.
-        significance: Level of the tests.
-        least_queries: With fewer queries nothing is decided by them.
-        window_seconds: A fill that takes no longer goes into a maintenance window.
-        max_seconds: What a fill may take; None for as long as it takes.
-        max_money: What it may cost; None for whatever it costs.
-    """
-
-    min_lift: float = 0.05
-    margin: float = 0.02
-    significance: float = 0.05
-    least_queries: int = 30
-    window_seconds: float = 900.0
-    max_seconds: float | None = None
-    max_money: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
