@@ -216,8 +216,8 @@ def found_by(docs: cf.Collection, texts: dict[str, str], qrels: dict[str, dict[s
         ({"q": "text"}, {"q": ["d"]}, "document id: grade"),
         ({"q": " "}, {"q": {"d": 1}}, "needs a text"),
         ({"q": 3}, {"q": {"d": 1}}, "must be a string"),
-        ("nowhere", {"q": {"d": 1}}, "nowhere can't be read"),
-        ({"q": "text"}, "nowhere", "nowhere can't be read"),
+        ("nowhere", {"q": {"d": 1}}, "nowhere' can't be read"),
+        ({"q": "text"}, "nowhere", "nowhere' can't be read"),
     ],
 )
 def test_queries_that_cannot_be_used(queries: object, qrels: object, told: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import os
 from collections.abc import Iterable, Mapping
@@ -10,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from crossfade._records import Numbered, csv_rows, json_lines, lines
-from crossfade._values import check_text, shown
+from crossfade._values import check_text, checked_folder, shown
 from crossfade.errors import InvalidInput
+
+LARGEST = 1e308  # of a grade
 
 Queries: TypeAlias = Mapping[str, str] | str | os.PathLike[str]
 Qrels: TypeAlias = Mapping[str, Mapping[str, float]] | str | os.PathLike[str]
@@ -38,14 +39,17 @@ def judged(queries: Queries, qrels: Qrels | None) -> Judged:
     Raises:
         InvalidInput: A file or a value is not of this kind, or no query has a relevant document.
     """
-    found = read(queries, qrels)
-    kept = {
-        query: found.qrels[query]
-        for query in found.queries
-        if any(grade > 0.0 for grade in found.qrels.get(query, {}).values())
-    }
+    texts, every = graded(queries, qrels)
+    kept = {query: grades for query, grades in every.items() if any(grade > 0.0 for grade in grades.values())}
     if not kept:
         raise InvalidInput("no query has a relevant document; qrels must be {query id: {document id: grade}}")
+    return Judged({query: texts[query] for query in kept}, kept)
+
+
+def graded(queries: Queries, qrels: Qrels | None) -> Judged:
+    """The queries that have any judgement, checked; arguments and errors as of `read`."""
+    found = read(queries, qrels)
+    kept = {query: found.qrels[query] for query in found.queries if found.qrels.get(query)}
     return Judged({query: found.queries[query] for query in kept}, kept)
 
 
@@ -68,11 +72,11 @@ def read(queries: Queries, qrels: Qrels | None = None) -> Judged:
         texts = dict(queries)
     elif not isinstance(queries, str | os.PathLike):
         raise InvalidInput(f"queries must be {{id: text}}, a file or a BEIR folder, got {shown(queries)}")
-    elif Path(queries).is_dir():
-        texts, grades = _file(Path(queries) / "queries.jsonl")
-        qrels = queries if qrels is None and (Path(queries) / "qrels").is_dir() else qrels
+    elif (path := checked_folder(queries, "queries")).is_dir():
+        texts, grades = _file(path / "queries.jsonl")
+        qrels = path if qrels is None and (path / "qrels").is_dir() else qrels
     else:
-        texts, grades = _file(Path(queries))
+        texts, grades = _file(path)
     for query, text in texts.items():
         check_text(text, f"the text of query {shown(query)}")
         if not text or text.isspace():
@@ -84,10 +88,10 @@ def _file(path: Path) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
     texts: dict[str, str] = {}
     qrels: dict[str, dict[str, float]] = {}
     for number, record in _records(path):
-        place = f"{path}, line {number}"
+        place = f"{shown(str(path))}, line {number}"
         query, text = str(_field(record, _IDS, place)), _field(record, _TEXTS, place)
         if texts.setdefault(query, text) != text:
-            raise InvalidInput(f"{place}: query {query!r} has another text above")
+            raise InvalidInput(f"{place}: query {shown(query)} has another text above")
         grades = record.get("qrels", {})
         if not isinstance(grades, Mapping):
             raise InvalidInput(f"{place}: qrels must be an object of grades by document id, got {shown(grades)}")
@@ -100,8 +104,8 @@ def _file(path: Path) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
 
 
 def _records(path: Path) -> Numbered:
-    name = str(path)
-    read = lines(name, name)
+    name = shown(str(path))
+    read = lines(str(path), name)
     if path.suffix.lower() == ".csv":
         return csv_rows(read, name)
     if path.suffix.lower() in (".tsv", ".txt"):
@@ -126,14 +130,17 @@ def _qrels(source: Any) -> dict[str, dict[str, float]]:
                 raise InvalidInput(f"qrels of query {shown(query)} must be {{document id: grade}}, got {shown(grades)}")
             for document in grades:
                 check_text(document, f"a document's id in the qrels of query {shown(query)}")
-            qrels[query] = {key: _number(grade, f"query {query!r}, document {key!r}") for key, grade in grades.items()}
+            place = f"query {shown(query)}, document"
+            qrels[query] = {key: _number(grade, f"{place} {shown(key)}") for key, grade in grades.items()}
         return qrels
     if not isinstance(source, str | os.PathLike):
         raise InvalidInput(f"qrels must be {{query id: {{document id: grade}}}} or a file, got {shown(source)}")
-    path = _split(Path(source)) if Path(source).is_dir() else Path(source)
-    for number, line in enumerate(lines(str(path), str(path)), 1):
+    path = checked_folder(source, "qrels")
+    path = _split(path) if path.is_dir() else path
+    name = shown(str(path))
+    for number, line in enumerate(lines(str(path), name), 1):
         parts = line.split("\t") if "\t" in line else line.split()
-        place = f"{path}, line {number}"
+        place = f"{name}, line {number}"
         if (number == 1 and parts[:1] == ["query-id"]) or not line.strip():
             continue
         if len(parts) not in (3, 4):
@@ -150,7 +157,7 @@ def _split(folder: Path) -> Path:
     wanted = [path for path in files if path.name == "test.tsv"] or files
     if len(wanted) != 1:
         found = "no test.tsv but several others" if wanted else "no judgements"
-        raise InvalidInput(f"{folder / 'qrels'} has {found}; name one with qrels=")
+        raise InvalidInput(f"{shown(str(folder / 'qrels'))} has {found}; name one with qrels=")
     return wanted[0]
 
 
@@ -158,7 +165,7 @@ def _field(record: Mapping[str, Any], names: tuple[str, ...], place: str) -> Any
     for name in names:
         if name in record:
             return record[name]
-    raise InvalidInput(f"{place}: needs a field {' or '.join(names)}, got the fields {list(record)}")
+    raise InvalidInput(f"{place}: needs a field {' or '.join(names)}, got the fields {shown(list(record))}")
 
 
 def _grade(value: Any, place: str) -> float:
@@ -172,6 +179,7 @@ def _grade(value: Any, place: str) -> float:
 
 
 def _number(value: Any, place: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+    right = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not right or not -LARGEST <= value <= LARGEST:  # which no NaN is, and which a whole number of any size can be
         raise InvalidInput(f"{place}: a grade must be a finite number, got {shown(value)}")
     return float(value)

@@ -243,8 +243,8 @@ def _reasons(facts: Facts, quality: Quality | None) -> list[str]:
     if facts.changes.kinship == "truncation":
         told.append("docs.upsert(documents, vectors=rows, space=new.space) fills a migration with the cut rows")
     if quality:
-        gains = [measure.comparison for measure in quality.measures[:1]]
-        told += [f"{found.better} queries gain and {found.worse} lose" for found in gains]
+        first = quality.measures[0].comparison
+        told.append(f"{first.better} queries gain and {first.worse} lose")
     told.append(f"price: {facts.price.seconds.meaning}; money: {facts.price.money.meaning}")
     return told
 

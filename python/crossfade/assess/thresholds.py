@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 from crossfade._values import count_of, shown
 from crossfade.errors import InvalidInput
+
+MOST = 1e15  # seconds or money
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,10 @@ class Thresholds:
         _within(self.margin, "margin", 0.0, 1.0)
         _within(self.significance, "significance", 0.0001, 0.5)
         count_of(self.least_queries, "least_queries", 1_000_000)
-        _within(self.window_seconds, "window_seconds", 0.0, math.inf)
+        _within(self.window_seconds, "window_seconds", 0.0, MOST)
         for name in ("max_seconds", "max_money"):
             if getattr(self, name) is not None:
-                _within(getattr(self, name), name, 0.0, math.inf)
+                _within(getattr(self, name), name, 0.0, MOST)
 
 
 def _within(value: Any, name: str, low: float, high: float) -> None:
