@@ -12,6 +12,7 @@ import pytest
 import crossfade as cf
 from crossfade import evaluate
 from crossfade.assess import Assessment, Measure, Thresholds
+from crossfade.assess.pilot import stratified
 from crossfade.assess.ruling import Ruling, by_other_metrics, by_queries
 from crossfade.errors import InvalidInput
 from support import content_of, wrapped
@@ -309,3 +310,39 @@ def test_what_can_not_be_used_is_refused(library: cf.Collection, options: dict[s
     """Before anything is embedded."""
     with pytest.raises(InvalidInput, match=complaint):
         library.assess(wrapped("broken", 4, 1, before=lambda texts: 1 / 0), **options)  # type: ignore[arg-type]
+
+
+def test_a_pilot_begins_the_migration(tmp_path: Path) -> None:
+    """A stratified part is re-embedded for real, priced by what it took, and kept: the run goes on from there."""
+    with cf.Collection.create(tmp_path / "kb.cf", OLD) as docs:
+        docs.upsert([cf.Document(f"d{n}", text_of(n)) for n in range(COUNT)])
+        found = assessed(docs, NEW, pilot=0.2)
+        assert found.pilot is not None
+        assert (found.pilot.documents, found.pilot.share, found.pilot.failed) == (200, 0.2, 0)
+        assert found.facts.cost["documents"] == 200
+        assert found.verdict.decision == "go"
+        assert found.to_dict()["pilot"]["seconds"] == found.pilot.seconds > 0
+        fade = docs.migrate(NEW)
+        assert fade.status().done == 200
+        assert docs.search(text_of(1), k=1).ids == ["d1"]
+        fade.run()
+        fade.cutover()
+        assert docs.space == NEW.space
+    with pytest.raises(InvalidInput, match="pilot must be a share"):
+        docs.assess(NEW, pilot=2)
+
+
+def test_a_pilot_of_the_same_model_begins_nothing(library: cf.Collection) -> None:
+    """There is nothing to migrate to."""
+    found = assessed(library, OLD, pilot=0.5)
+    assert (found.verdict.decision, found.pilot, library.migration) == ("nothing to do", None, None)
+
+
+def test_strata_are_in_proportion() -> None:
+    """Each class of length gives its part, and the same seed chooses the same documents."""
+    keys, lengths = np.arange(1, 1_001), np.random.default_rng(0).permutation(1_000)
+    chosen = stratified(keys, lengths, 50, 3)
+    classes = lengths[np.searchsorted(keys, chosen.astype(np.int64))] // 100
+    assert np.bincount(classes).tolist() == [5] * 10
+    np.testing.assert_array_equal(chosen, stratified(keys, lengths, 50, 3))
+    assert len(stratified(keys[:7], lengths[:7], 50, 3)) == 7

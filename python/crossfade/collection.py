@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crossfade import migration as migrations
 from crossfade._values import checked_folder, items_of, one_of
-from crossfade.assess.assessable import Assessable
+from crossfade.assessable import Assessable
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
 from crossfade.document import Document, check_id

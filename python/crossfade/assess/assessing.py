@@ -126,9 +126,22 @@ def request(
 
 
 def assess(
-    store: Store, encoders: Encoders, new: Encoder, asked: Request, progress: Progress | None = None
+    store: Store,
+    encoders: Encoders,
+    new: Encoder,
+    asked: Request,
+    drawn: Sample | None = None,
+    progress: Progress | None = None,
 ) -> Assessment:
     """Finds out what speaks for a new model, and decides; nothing is written.
+
+    Args:
+        store: The collection's.
+        encoders: Its encoders.
+        new: The new model's.
+        asked: What is asked for.
+        drawn: A uniform sample that has its rows already; None to embed one.
+        progress: Called with the documents embedded so far, and how many there will be at most.
 
     Raises:
         NotReady: The collection has no document with a vector, or the new model takes none.
@@ -144,6 +157,7 @@ def assess(
         encoders,
         new,
         most=uniform(asked.sample),
+        drawn=drawn,
         curves=expected,
         progress=(lambda done, _: progress(done, total)) if progress else None,
         **asked.pricing,
@@ -153,7 +167,7 @@ def assess(
     if ruling is None:
         ruling, quality, more = _asked(store, encoders, new, asked, facts, callable_old, progress)
         notes += more
-    drawn = {order: curves.points(curve, facts.price, quality) for order, curve in expected.items()}
+    points = {order: curves.points(curve, facts.price, quality) for order, curve in expected.items()}
     choice = strategies.choose(ruling.decision, facts.price, asked.thresholds, callable_old=callable_old)
     if ruling.decision == "go" and choice.strategy == "stay":
         ruling = Ruling("stay", f"{choice.rule}, though it would be {ruling.rule}", ruling.would_change)
@@ -172,7 +186,7 @@ def assess(
         order=plan.order,
         provisional=quality is not None and quality.provisional,
         thresholds=asked.thresholds,
-        curve=drawn.get(plan.order, drawn["random"]) if choice.strategy != "stay" else (),
+        curve=points.get(plan.order, points["random"]) if choice.strategy != "stay" else (),
     )
     return Assessment(
         path=str(store.root),
@@ -184,7 +198,7 @@ def assess(
         quality=quality,
         evidence=highlights(facts, quality),
         verdict=verdict,
-        curves=drawn,
+        curves=points,
     )
 
 
@@ -210,7 +224,7 @@ def _asked(
         encoders,
         new,
         queries,
-        sample=asked.sample,
+        sample=max(asked.sample, len(facts.sample) + asked.sample - uniform(asked.sample)),
         judge=asked.judge,
         drawn=facts.sample,
         progress=progress,

@@ -11,6 +11,7 @@ from crossfade.space import Space
 from .curves import Point
 from .evidence import Evidence, plain
 from .facts import Facts
+from .pilot import Pilot
 from .quality import Quality
 from .verdict import Verdict
 
@@ -29,6 +30,7 @@ class Assessment:
         evidence: The numbers that matter most, from both.
         verdict: What to do.
         curves: By order, what is expected at each share.
+        pilot: The part of a migration that was made to measure; None where none was.
     """
 
     path: str
@@ -41,6 +43,7 @@ class Assessment:
     evidence: tuple[Evidence, ...]
     verdict: Verdict
     curves: Mapping[str, tuple[Point, ...]]
+    pilot: Pilot | None = None
 
     @property
     def provisional(self) -> bool:
@@ -61,6 +64,7 @@ class Assessment:
             "facts": self.facts.to_dict(),
             "quality": self.quality.to_dict() if self.quality else None,
             "curves": {order: [plain(point) for point in points] for order, points in self.curves.items()},
+            "pilot": plain(self.pilot),
         }
 
     def __repr__(self) -> str:

@@ -155,6 +155,56 @@ def draw(
     )
 
 
+def stored(
+    store: Store,
+    encoder: Encoder,
+    number: int,
+    keys: Keys,
+    *,
+    batches: Sequence[Batch],
+    spent: Spent | None,
+    seed: int,
+) -> Sample:
+    """A sample of documents that a version has the new vectors of already; those without are counted as refused.
+
+    Args:
+        store: The collection's.
+        encoder: The new model's.
+        number: The version's.
+        keys: The documents, a uniform sample, uint64.
+        batches: What they took.
+        spent: What a service took for them; None for other encoders.
+        seed: Of the order.
+
+    Raises:
+        NotReady: None of them has both vectors.
+    """
+    snapshot = store.snapshot()
+    live, target = snapshot.live, snapshot.indices[number]
+    there = keys[live.has(keys) & target.has(keys)]
+    with store.reading() as connection:
+        population = len(documents.all_keys(connection))
+        found = documents.fetch(connection, there.tolist())
+    there = np.array([key for key in there.tolist() if key in found], np.uint64)
+    if not len(there):
+        raise NotReady("no document has a vector of both models yet, so that there is nothing to assess")
+    contents = tuple(found[key].content for key in there.tolist())
+    return Sample(
+        population=population,
+        source=snapshot.state.live_version.space,
+        target=encoder.space,
+        keys=there,
+        contents=contents,
+        old=live.gather(there),
+        new=target.gather(there),
+        sizes=sizes_of(encoder, contents),
+        refused=len(keys) - len(there),
+        batches=tuple(batches),
+        spent=spent,
+        seed=seed,
+    )
+
+
 def embedded(
     encoder: Encoder,
     contents: Sequence[str],
@@ -178,6 +228,20 @@ def embedded(
     return np.concatenate(rows), np.concatenate(good)
 
 
+def spent_since(encoder: Encoder, before: Spent | None) -> Spent | None:
+    """What a service took since; None for other encoders."""
+    now = encoder.spent
+    if now is None or before is None:
+        return None
+    money = None if now.money is None or before.money is None else now.money - before.money
+    return Spent(now.requests - before.requests, now.tokens - before.tokens, money)
+
+
+def paid_tokens(encoder: Encoder) -> int:
+    """Tokens that a service has counted so far; 0 for other encoders."""
+    return encoder.spent.tokens if encoder.spent else 0
+
+
 class _Embedded:
     """Texts embedded batch by batch, and what that took."""
 
@@ -192,7 +256,7 @@ class _Embedded:
     def add(self, contents: Sequence[str]) -> None:
         if not self.good and self._before is None:  # engines get ready with their first text
             embedded(self._encoder, contents[:1], threads=self._cores)
-        paid, clock, cpu = self._paid(), time.perf_counter(), time.process_time()
+        paid, clock, cpu = paid_tokens(self._encoder), time.perf_counter(), time.process_time()
         try:
             rows = self._encoder.encode(contents, threads=self._cores)
         except InvalidInput:
@@ -203,17 +267,9 @@ class _Embedded:
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
         distinct = list(dict.fromkeys(contents))
         tokens = int(sizes_of(self._encoder, distinct).tokens.sum())
-        self.batches.append(Batch(len(distinct), tokens, seconds, cpu_seconds, self._paid() - paid))
+        self.batches.append(Batch(len(distinct), tokens, seconds, cpu_seconds, paid_tokens(self._encoder) - paid))
         self.rows.append(rows)
         self.good += [True] * len(contents)
 
     def spent(self) -> Spent | None:
-        now, before = self._encoder.spent, self._before
-        if now is None or before is None:
-            return None
-        money = None if now.money is None or before.money is None else now.money - before.money
-        return Spent(now.requests - before.requests, now.tokens - before.tokens, money)
-
-    def _paid(self) -> int:
-        spent = self._encoder.spent
-        return spent.tokens if spent else 0
+        return spent_since(self._encoder, self._before)

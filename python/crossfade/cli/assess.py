@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crossfade._values import shown as shown_value
 from crossfade.cli import models
 from crossfade.cli.console import reporting
+from crossfade.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,19 +47,24 @@ def assess(
     price: Annotated[float | None, typer.Option(help="What a service asks for a million tokens.")] = None,
     cores: Annotated[int | None, typer.Option(min=1, help="Cores of the fill that is priced, all unless you say.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of the sample.")] = 0,
+    pilot: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Re-embed such a part for real, as 2%, and begin a migration.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tell whether to migrate to a model: exit code 0 go, 10 stay or nothing to do, 11 not enough evidence."""
     with reporting(as_json) as report:
         from crossfade.collection import Collection
 
+        share = share_of(pilot)
         encoder = models.load(to, report)
-        with Collection.open(folder, read_only=True) as docs, report.bar("assessing", "documents") as bar:
+        with Collection.open(folder, read_only=not share) as docs, report.bar("assessing", "documents") as bar:
             found = docs.assess(
                 encoder,
                 queries=queries,
                 qrels=qrels,
                 sample=sample,
+                pilot=share,
                 progress=bar.update,
                 min_lift=min_lift,
                 margin=margin,
@@ -88,6 +95,9 @@ def shown(found: Assessment) -> Iterator[RenderableType]:
     yield _table(found.evidence)
     if found.facts.price.reached:
         yield _reached(found)
+    if found.pilot:
+        made = f"{found.pilot.documents:,} documents ({found.pilot.share:.1%}) in {found.pilot.seconds:,.1f} s"
+        yield f"pilot: {made}, the beginning of a migration; crossfade abandon {found.path} drops it"
     yield from _listed("why", verdict.reasons)
     yield from _listed("mind", verdict.reservations)
     yield from _listed("what would change it", verdict.would_change)
@@ -122,6 +132,25 @@ def _listed(title: str, lines: tuple[str, ...]) -> Iterator[str]:
     if lines:
         yield f"{title}:"
         yield from (f"  {line}" for line in lines)
+
+
+def share_of(text: str | None) -> float:
+    """The share that a text like "2%" or "0.02" means; 0 for none.
+
+    Raises:
+        InvalidInput: It means none.
+
+    Example:
+        >>> share_of("2%"), share_of("0.5")
+        (0.02, 0.5)
+    """
+    try:
+        share = 0.0 if text is None else float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise InvalidInput(f"--pilot needs a share like 2% or 0.02, got {shown_value(text)}")
+    return share
 
 
 def figure(value: float | None) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Unpack
 
 from crossfade import judged
+from crossfade._values import shown
+from crossfade.assess import Assessment, Judge, Options, assessing
+from crossfade.assess.assessing import Progress
+from crossfade.catalog import versions
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders, checked_encoder
+from crossfade.errors import InvalidInput
+from crossfade.pilot import pilot as make_pilot
 from crossfade.store import Store
-
-from . import assessing
-from .assessing import Options, Progress
-from .assessment import Assessment
-from .judgements import Judge
 
 SAMPLE = 2_000
 
@@ -31,12 +33,14 @@ class Assessable:
         qrels: judged.Qrels | None = None,
         judge: Judge | None = None,
         sample: int = SAMPLE,
+        pilot: float = 0.0,
         progress: Progress | None = None,
         **options: Unpack[Options],
     ) -> Assessment:
         """Tells whether a migration to another encoder is worth it, by which strategy, what it costs, and how sure that is.
 
-        A capped sample is embedded with the new model, once; nothing of it is kept. docs/assess.md has the rules.
+        A capped sample is embedded with the new model, once; nothing of it is kept but a pilot. docs/assess.md has the
+        rules.
 
         Args:
             new: The encoder that would take over.
@@ -47,6 +51,8 @@ class Assessable:
             judge: A function of the texts of query and document to a grade, asked for what either model finds.
             sample: How many documents are embedded at most, 400 or more; queries that were made cost one text more of
                 both models each. It has room for a tenth as many queries.
+            pilot: Share of the documents, 0 to 1, that is re-embedded for real, with which a migration begins: what was
+                estimated from the sample is measured by it. `docs.migrate(new).abandon()` drops it.
             progress: Called with the documents embedded so far, and how many there will be at most.
             options: Thresholds (`min_lift`, `margin`, `significance`, …), `k`, `gain`, `fields`, `seed`, `cores` and
                 prices: `crossfade.assess.Options` has them all.
@@ -54,6 +60,7 @@ class Assessable:
         Raises:
             InvalidInput: An argument can't be used, or no query has a relevant document in the collection.
             NotReady: The collection has no document with a vector, or the new model can take none of them.
+            MigrationConflict: A pilot was asked for, and another migration is under way.
             EncodingFailed, SpendLimitReached: As from `encode`.
 
         Example:
@@ -62,6 +69,15 @@ class Assessable:
         """
         asked = assessing.request(queries, qrels, judge, sample, options)
         checked_encoder(new)
+        if isinstance(pilot, bool) or not isinstance(pilot, (int, float)) or not 0.0 <= pilot <= 1.0:
+            raise InvalidInput(f"pilot must be a share of the documents from 0 to 1, got {shown(pilot)}")
         if not self._store.read_only:
             self._store.write_log()
-        return assessing.assess(self._store, self._encoders, new, asked, progress)
+        with self._store.reading() as connection:
+            live = versions.read(connection).live_version.space
+        if not pilot or live.fingerprint == new.space.fingerprint:
+            return assessing.assess(self._store, self._encoders, new, asked, progress=progress)
+        how = {name: asked.pricing.get(name) for name in ("seed", "cores")}
+        drawn, made = make_pilot(self._store, self._encoders, new, pilot, progress=progress, **how)
+        found = assessing.assess(self._store, self._encoders, new, asked, drawn, progress)
+        return dataclasses.replace(found, pilot=made)
