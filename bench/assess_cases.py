@@ -181,7 +181,8 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     for case in report["cases"]:
         where = f"{case['data']}, {case['old']} → {case['new']}"
         mark = "right" if case["ok"] else "WRONG"
-        yield f"{mark}  {case['case']:<22} {where:<36} {case['decision']:<20} {case['strategy']:<11} {case['seconds']:>6.1f} s"
+        said = f"{case['decision']:<20} {case['strategy']:<11} {case['seconds']:>6.1f} s"
+        yield f"{mark}  {case['case']:<22} {where:<36} {said}"
         yield f"       {case['rule']}"
     same = report["alike"]
     mark = "right" if same["ok"] else "WRONG"

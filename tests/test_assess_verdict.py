@@ -193,9 +193,10 @@ def test_the_same_model_under_another_name_is_nothing_to_do(library: cf.Collecti
 
 def test_a_model_that_knows_less_than_words_is_a_stay_at_once(library: cf.Collection) -> None:
     """Rows that have nothing to do with the texts: nothing beyond the small sample is embedded."""
-    random = noisy("random", 96, 1e6)
-    found = assessed(library, random)
+    asked = queries()
+    found = library.assess(noisy("random", 96, 1e6), queries=asked.texts, qrels=asked.qrels)
     assert (found.verdict.decision, found.quality) == ("stay", None)
+    assert found.facts.cost["documents"] == 500 < COUNT
     assert "than their words tell" in found.verdict.rule
 
 
@@ -243,7 +244,7 @@ def test_what_can_not_be_paid_for_is_a_stay(library: cf.Collection) -> None:
     partly = assessed(library, NEW, per_million_tokens=1_000.0, max_money=cost / 4).verdict
     assert (partly.decision, partly.strategy) == ("go", "on-read")
     assert "max_money pays for 25%" in partly.strategy_rule
-    assert 'fade.run(until=0.2' in "".join(partly.code)
+    assert "fade.run(until=0.2" in "".join(partly.code)
     background = assessed(library, NEW, window_seconds=0.0).verdict
     assert (background.strategy, background.order) == ("dual index", "default")
 

@@ -37,7 +37,7 @@ class Assessable:
         progress: Progress | None = None,
         **options: Unpack[Options],
     ) -> Assessment:
-        """Tells whether a migration to another encoder is worth it, by which strategy, what it costs, and how sure that is.
+        """Tells whether a migration to another encoder is worth it, how to do it, what it costs, and how sure that is.
 
         A capped sample is embedded with the new model, once; nothing of it is kept but a pilot. docs/assess.md has the
         rules.
@@ -77,7 +77,7 @@ class Assessable:
             live = versions.read(connection).live_version.space
         if not pilot or live.fingerprint == new.space.fingerprint:
             return assessing.assess(self._store, self._encoders, new, asked, progress=progress)
-        how = {name: asked.pricing.get(name) for name in ("seed", "cores")}
-        drawn, made = make_pilot(self._store, self._encoders, new, pilot, progress=progress, **how)
+        seed, cores = asked.pricing["seed"], asked.pricing.get("cores")
+        drawn, made = make_pilot(self._store, self._encoders, new, pilot, seed=seed, cores=cores, progress=progress)
         found = assessing.assess(self._store, self._encoders, new, asked, drawn, progress)
         return dataclasses.replace(found, pilot=made)

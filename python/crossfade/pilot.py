@@ -42,7 +42,7 @@ def pilot(
         NotReady: No document could be embedded.
         EncodingFailed, SpendLimitReached: As from a run.
     """
-    number = migrations.start(store, new)
+    migrations.start(store, new)
     encoders.add(new)
     with store.reading() as connection:
         state = versions.read(connection)

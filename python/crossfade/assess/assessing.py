@@ -108,7 +108,9 @@ def request(
     )
     seed = left.pop("seed", 0)
     if left:
-        raise InvalidInput(f"assess has no option {', '.join(sorted(left))}; known are {', '.join(Options.__annotations__)}")
+        raise InvalidInput(
+            f"assess has no option {', '.join(sorted(left))}; known are {', '.join(Options.__annotations__)}"
+        )
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InvalidInput(f"seed must be a whole number from 0 on, got {shown(seed)}")
     if pricing.get("cores") is not None:
@@ -218,7 +220,11 @@ def _asked(
     if queries is None:
         queries, clicked, notes = _of_the_collection(store, asked, facts.sample)
     if not queries.texts:
-        return Ruling("not enough evidence", NO_QUERIES, ("judged queries: queries= and qrels=, docs.judge",)), None, notes
+        return (
+            Ruling("not enough evidence", NO_QUERIES, ("judged queries: queries= and qrels=, docs.judge",)),
+            None,
+            notes,
+        )
     quality = measure(
         store,
         encoders,

@@ -157,13 +157,13 @@ def points(curve: Expected, price: Price, quality: Quality | None) -> tuple[Poin
             benefit=benefit,
             low=low,
             high=high,
-            quality=first and first.old + benefit * (first.new - first.old),
+            quality=first.old + benefit * (first.new - first.old) if first else None,
         )
 
     return tuple(map(point, SHARES))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Facts:
     """What the orders of `ORDERS` go by."""
 

@@ -66,7 +66,7 @@ def measure(
         judge: Asked for a grade of what either model has among its first k and nobody judged.
         fields: Metadata fields to slice by; None for those with two to twenty values.
         confidence: Of the intervals; 1 less this is the level at which differences count as detectable.
-        drawn: Documents chosen by chance that are embedded already, as `uniform` of the sample; None to embed them here.
+        drawn: Documents chosen by chance that are embedded already; None to embed a quarter of the sample here.
         seed: Of the sample, the draws and the resampling.
         progress: Called with the documents embedded so far, and how many there will be at most.
 
@@ -87,7 +87,7 @@ def measure(
 
 @dataclasses.dataclass(frozen=True)
 class _Metrics:
-    """How lists are valued: by their first k, grades by a gain, grades of a program's or not; and how two are compared."""
+    """How lists are valued: by their first k, grades by a gain, a program's or not; and how two are compared."""
 
     k: int
     gain: Gain

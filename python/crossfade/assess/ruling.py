@@ -16,7 +16,7 @@ from .quality import Measure, Quality
 from .thresholds import Thresholds
 from .verdict import Decision
 
-# A model whose neighbours are mostly those by words alone is one of words: that another one is less like it says nothing.
+# A model whose neighbours are mostly those by words alone is one of words: that another is less like it says nothing.
 OF_WORDS = 0.6
 
 
@@ -37,8 +37,8 @@ class Ruling(NamedTuple):
 def by_facts(changes: Changes, near: Neighbourhoods) -> Ruling | None:
     """What is decided without any query; None where queries must tell.
 
-    Nothing is to be done where the vectors are the same ones; and nobody needs to be asked about a model that knows less
-    of the texts than their plain words tell.
+    Nothing is to be done where the vectors are the same ones; and nobody needs to be asked about a model that knows
+    less of the texts than their plain words tell.
     """
     if changes.kinship in ("same space", "same vectors"):
         what = "it is the same Space" if changes.kinship == "same space" else "it gives the vectors that are stored"
@@ -101,9 +101,7 @@ def by_quality(quality: Quality, thresholds: Thresholds) -> Ruling:
     """What both models' answers decide."""
     pool = quality.pool
     favours_new = not (pool.corrected or quality.judged)
-    found = by_queries(
-        quality.measures[0], thresholds, provisional=quality.provisional, favours_new=favours_new
-    )
+    found = by_queries(quality.measures[0], thresholds, provisional=quality.provisional, favours_new=favours_new)
     if found.decision == "go":
         return by_other_metrics(quality.measures[1:], thresholds) or found
     return found
@@ -128,7 +126,7 @@ def reservations(quality: Quality, thresholds: Thresholds, clicked: bool) -> Ite
     if not quality.bias.startswith("none"):
         yield f"beside chance: {quality.bias}"
     if quality.left_out:
-        yield f"{quality.left_out:,} queries were left out: no relevant document is there, or the sample has no more room"
+        yield f"{quality.left_out:,} queries were left out: no relevant document is there, or the sample has no room"
 
 
 def _leaving(measure: Measure, thresholds: Thresholds, shown: str) -> Ruling:
@@ -181,8 +179,8 @@ def _more(measure: Measure, wanted: float, provisional: bool) -> Iterator[str]:
     if found.detectable is not None and wanted > 0.0:
         more = math.ceil(found.queries * (found.detectable / wanted) ** 2) - found.queries
         if more > 0:
-            seen = f"a difference of {wanted:.3f} ({_share(wanted, measure.old):.1%}) would be visible in four of five cases"
-            yield f"with {more:,} more such queries {seen}; now it takes {found.detectable:.3f}"
+            seen = f"a difference of {wanted:.3f} ({_share(wanted, measure.old):.1%}) would be visible"
+            yield f"with {more:,} more such queries {seen} in four of five cases; now it takes {found.detectable:.3f}"
     short = wanted - found.difference
     if 0.0 < short < found.high - found.difference:
         more = math.ceil(found.queries * ((found.high - found.difference) / short) ** 2) - found.queries

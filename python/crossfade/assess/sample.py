@@ -1,7 +1,8 @@
 """The sample: a few documents embedded with the new model, once, for all that needs its vectors.
 
 It is the beginning of the order that a migration's fit takes its documents from, so that it can be kept as its first
-part; and it is the part of a comparison's documents that is chosen by chance. It is embedded in the batches of a fill and timed, so that a fill's time can be told from it.
+part; and it is the part of a comparison's documents that is chosen by chance. It is embedded in the batches of a fill
+and timed, so that a fill's time can be told from it.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Verdict:
         reasons: What speaks for the decision, a line each.
         reservations: What to mind beside it, a line each: slices that lose, biases, made queries.
         would_change: What would change the decision, a line each.
-        commands: Commands of a shell that carry the strategy out; empty where the new encoder has no name to load it by.
+        commands: Commands of a shell that carry it out; empty where the new encoder has no name to load it by.
         code: The same in Python, with `docs` and `new` as in `docs.assess(new)`.
         end_state: Where the strategy ends.
         order: What is re-embedded first, as `Collection.migrate` takes it.

@@ -37,7 +37,9 @@ def assess(
     ] = None,
     qrels: Annotated[str | None, typer.Option(help="Judgements: TREC's four columns, or BEIR's three.")] = None,
     sample: Annotated[int, typer.Option(help="Documents to embed at most; a tenth as many queries.")] = 2_000,
-    min_lift: Annotated[float, typer.Option(help="Least lift worth it, a share; 0 where the old model must go.")] = 0.05,
+    min_lift: Annotated[
+        float, typer.Option(help="Least lift worth it, a share; 0 where the old model must go.")
+    ] = 0.05,
     margin: Annotated[float, typer.Option(help="What may be lost in any metric, a share.")] = 0.02,
     significance: Annotated[float, typer.Option(help="Level of the tests.")] = 0.05,
     least_queries: Annotated[int, typer.Option(help="With fewer queries nothing is decided.")] = 30,
@@ -45,7 +47,9 @@ def assess(
     max_seconds: Annotated[float | None, typer.Option(help="What a fill may take.")] = None,
     max_money: Annotated[float | None, typer.Option(help="What it may cost.")] = None,
     price: Annotated[float | None, typer.Option(help="What a service asks for a million tokens.")] = None,
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores of the fill that is priced, all unless you say.")] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores of the fill that is priced, all unless you say.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of the sample.")] = 0,
     pilot: Annotated[
         str | None, typer.Option(metavar="SHARE", help="Re-embed such a part for real, as 2%, and begin a migration.")
@@ -84,12 +88,14 @@ def assess(
 
 
 def shown(found: Assessment) -> Iterator[RenderableType]:
-    """What people read: the verdict, the evidence, the price in time, what to mind, what would change it, what to type."""
+    """What people read: the verdict, the evidence, what to mind, what would change it, what to type."""
     from rich.text import Text
 
     verdict = found.verdict
     banner = f" {verdict.decision.upper()}{' (PROVISIONAL)' if verdict.provisional else ''} "
-    yield Text.assemble((banner, f"bold reverse {_COLOURS[verdict.decision]}"), f" {found.old.model} → {found.new.model}")
+    yield Text.assemble(
+        (banner, f"bold reverse {_COLOURS[verdict.decision]}"), f" {found.old.model} → {found.new.model}"
+    )
     yield verdict.rule
     yield ""
     yield _table(found.evidence)
