@@ -65,10 +65,11 @@ def test_a_lift_that_would_have_been_seen() -> None:
 
 
 def test_made_queries_need_a_clear_lift() -> None:
-    """By queries made from documents it is a go only where the whole interval is above the least lift."""
-    clear, unclear = measured(0.20, 400), measured(0.07, 100)
-    assert [ruled(it, provisional=True).decision for it in (clear, unclear)] == ["go", "not enough evidence"]
-    assert ruled(unclear).decision == "go"
+    """By queries made from documents only a whole interval above the least lift is a go, and none is refuted."""
+    clear, unclear, none, worse = (measured(*it) for it in ((0.20, 400), (0.07, 100), (0.0, 400), (-0.1, 400)))
+    assert [ruled(it, provisional=True).decision for it in (clear, worse)] == ["go", "stay"]
+    assert [ruled(it, provisional=True).decision for it in (unclear, none)] == ["not enough evidence"] * 2
+    assert [ruled(it).decision for it in (unclear, none)] == ["go", "stay"]
     assert any("users" in line for line in ruled(unclear, provisional=True).would_change)
 
 
@@ -83,6 +84,7 @@ def test_who_must_leave_the_old_model_asks_for_no_lift() -> None:
     for lift, count, decision in ((0.0, 2_000, "go"), (-0.10, 400, "stay"), (-0.01, 40, "not enough evidence")):
         assert ruled(measured(lift, count), min_lift=0.0).decision == decision
     assert ruled(measured(-0.04, 2_000), min_lift=0.0, margin=0.06).decision == "go"
+    assert ruled(measured(0.0, 2_000), min_lift=0.0, provisional=True).decision == "not enough evidence"
 
 
 def test_more_queries_are_as_many_as_it_takes() -> None:

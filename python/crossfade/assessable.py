@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Unpack
 
 from crossfade import judged
 from crossfade._values import shown
-from crossfade.assess import Assessment, Judge, Options, assessing
-from crossfade.assess.assessing import Progress
+from crossfade.assess import Assessment, Judge, Options
+from crossfade.assess.assessing import assess
+from crossfade.assess.request import request
 from crossfade.catalog import versions
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders, checked_encoder
@@ -34,7 +36,7 @@ class Assessable:
         judge: Judge | None = None,
         sample: int = SAMPLE,
         pilot: float = 0.0,
-        progress: Progress | None = None,
+        progress: Callable[[int, int], None] | None = None,
         **options: Unpack[Options],
     ) -> Assessment:
         """Tells whether a migration to another encoder is worth it, how to do it, what it costs, and how sure that is.
@@ -67,7 +69,7 @@ class Assessable:
             found = docs.assess(cf.Encoder.load("minilm-l6"), queries="scifact")
             print(found.verdict.decision, found.verdict.commands)
         """
-        asked = assessing.request(queries, qrels, judge, sample, options)
+        asked = request(queries, qrels, judge, sample, options)
         checked_encoder(new)
         if isinstance(pilot, bool) or not isinstance(pilot, (int, float)) or not 0.0 <= pilot <= 1.0:
             raise InvalidInput(f"pilot must be a share of the documents from 0 to 1, got {shown(pilot)}")
@@ -76,8 +78,8 @@ class Assessable:
         with self._store.reading() as connection:
             live = versions.read(connection).live_version.space
         if not pilot or live.fingerprint == new.space.fingerprint:
-            return assessing.assess(self._store, self._encoders, new, asked, progress=progress)
+            return assess(self._store, self._encoders, new, asked, progress=progress)
         seed, cores = asked.pricing["seed"], asked.pricing.get("cores")
         drawn, made = make_pilot(self._store, self._encoders, new, pilot, seed=seed, cores=cores, progress=progress)
-        found = assessing.assess(self._store, self._encoders, new, asked, drawn, progress)
+        found = assess(self._store, self._encoders, new, asked, drawn, progress)
         return dataclasses.replace(found, pilot=made)

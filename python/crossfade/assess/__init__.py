@@ -1,6 +1,5 @@
 """Assess: whether a migration is worth it, measured on the collection itself, on a capped sample."""
 
-from .assessing import Options
 from .assessment import Assessment
 from .curves import Point
 from .evidence import Evidence
@@ -10,6 +9,7 @@ from .measuring import measure
 from .pool import PoolSize
 from .quality import Changed, Listed, Measure, Quality, Slice
 from .queries import Queries, from_log, given, made
+from .request import Options
 from .thresholds import Thresholds
 from .verdict import Verdict
 

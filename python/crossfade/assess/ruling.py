@@ -61,7 +61,7 @@ def by_queries(
     Args:
         measure: The metric that decides.
         thresholds: What decides.
-        provisional: Whether the queries were made from documents: then only a clear lift is one.
+        provisional: Whether the queries were made from documents: then only a clear lift is one, and none is refuted.
         favours_new: Whether the new model looks better than it is, since too few documents were embedded.
     """
     found, wanted = measure.comparison, thresholds.min_lift * measure.old
@@ -71,18 +71,20 @@ def by_queries(
         more = f"{thresholds.least_queries - found.queries} more judged queries"
         return Ruling("not enough evidence", told, (more,))
     if thresholds.min_lift == 0.0:
-        return _leaving(measure, thresholds, shown)
+        return _leaving(measure, thresholds, shown, trusted=not (provisional or favours_new))
     differs = found.p_value <= thresholds.significance
     least = f"the least lift of {thresholds.min_lift:.1%}"
     if differs and found.difference < 0.0:
         return Ruling("stay", f"the new model is worse: {shown}", (_other_queries(provisional),))
-    if found.high < wanted:
-        return Ruling("stay", f"all of the interval is below {least}: {shown}", tuple(_lower(measure, provisional)))
     if differs and found.low > 0.0 and found.difference >= wanted:
         return _better(measure, wanted, shown, provisional, favours_new)
+    if provisional:
+        told = f"queries made from documents are no users', and do not exclude {least}: {shown}"
+        return Ruling("not enough evidence", told, tuple(_more(measure, wanted, provisional)))
+    if found.high < wanted:
+        return Ruling("stay", f"all of the interval is below {least}: {shown}", tuple(_lower(measure)))
     if not differs and found.detectable is not None and found.detectable <= wanted:
-        told = f"{least} would have been seen, and none was: {shown}"
-        return Ruling("stay", told, tuple(_lower(measure, provisional)))
+        return Ruling("stay", f"{least} would have been seen, and none was: {shown}", tuple(_lower(measure)))
     what = f"better, but whether by {least} can't be told" if differs else f"whether there is {least} can't be told"
     return Ruling("not enough evidence", f"{what}: {shown}", tuple(_more(measure, wanted, provisional)))
 
@@ -129,10 +131,13 @@ def reservations(quality: Quality, thresholds: Thresholds, clicked: bool) -> Ite
         yield f"{quality.left_out:,} queries were left out: no relevant document is there, or the sample has no room"
 
 
-def _leaving(measure: Measure, thresholds: Thresholds, shown: str) -> Ruling:
-    """Where the old model must be left, it is enough not to be worse by more than the margin."""
+def _leaving(measure: Measure, thresholds: Thresholds, shown: str, trusted: bool) -> Ruling:
+    """Where the old model must be left, it is enough not to be worse by more than the margin.
+
+    What is not trusted (made queries, too small a sample) makes losses look smaller, so that it must show none at all.
+    """
     found, margin = measure.comparison, thresholds.margin * measure.old
-    if found.non_inferior(margin):
+    if found.non_inferior(margin if trusted else 0.0):
         told = f"not worse by more than the margin of {thresholds.margin:.1%}: {shown}"
         change = f"a margin below {-_share(found.low, measure.old):.1%}" if found.low < 0.0 else _other_queries(False)
         return Ruling("go", told, (change,))
@@ -164,11 +169,11 @@ def _better(measure: Measure, wanted: float, shown: str, provisional: bool, favo
     )
 
 
-def _lower(measure: Measure, provisional: bool) -> Iterator[str]:
+def _lower(measure: Measure) -> Iterator[str]:
     high = _share(measure.comparison.high, measure.old)
     if high > 0.0:
         yield f"a least lift below {high:.1%} (min_lift): the interval does not exclude one"
-    yield _other_queries(provisional)
+    yield _other_queries(provisional=False)
 
 
 def _more(measure: Measure, wanted: float, provisional: bool) -> Iterator[str]:
@@ -176,6 +181,7 @@ def _more(measure: Measure, wanted: float, provisional: bool) -> Iterator[str]:
     found = measure.comparison
     if provisional:
         yield _other_queries(provisional)
+        return
     if found.detectable is not None and wanted > 0.0:
         more = math.ceil(found.queries * (found.detectable / wanted) ** 2) - found.queries
         if more > 0:
