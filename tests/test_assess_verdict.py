@@ -237,6 +237,18 @@ def test_judged_queries_of_the_log_are_asked(library: cf.Collection) -> None:
     assert any("favour the model that made the lists" in line for line in found.verdict.reservations)
 
 
+def test_a_judge_passes_through(library: cf.Collection) -> None:
+    """A program grades what either model finds, for queries that nobody judged."""
+
+    def judge(query: str, text: str) -> float:
+        return float(len(set(query.split()) & set(text.split())) >= 4)
+
+    found = library.assess(NEW, queries=queries().texts, judge=judge, sample=SAMPLE, k=3)
+    assert found.quality is not None
+    assert (found.quality.judged, found.quality.measures[0].name) == (True, "ndcg@3")
+    assert any("favours the old model" in line for line in found.verdict.reservations)
+
+
 def test_what_can_not_be_paid_for_is_a_stay(library: cf.Collection) -> None:
     """A limit that pays for a part leads to re-embedding what is searched; one that pays for nothing is a stay."""
     assert assessed(library, NEW, max_seconds=0.0).verdict.decision == "stay"

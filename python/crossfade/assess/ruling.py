@@ -127,7 +127,7 @@ def reservations(quality: Quality, thresholds: Thresholds, clicked: bool) -> Ite
         yield CLICKS_CAVEAT
     if not quality.bias.startswith("none"):
         yield f"beside chance: {quality.bias}"
-    if quality.left_out:
+    if quality.left_out and not quality.provisional:  # of made ones there are always more
         yield f"{quality.left_out:,} queries were left out: no relevant document is there, or the sample has no room"
 
 

@@ -44,8 +44,8 @@ def distinct(connection: Connection) -> npt.NDArray[np.int64]:
 def lengths(connection: Connection) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The keys of all current documents, ascending, and the characters of their texts."""
     rows = connection.execute("SELECT key, length(text) FROM document ORDER BY key")
-    found = np.array(list(rows), np.int64).reshape(-1, 2)
-    return found[:, 0].copy(), found[:, 1].copy()
+    found = np.fromiter(rows, np.dtype((np.int64, 2)))
+    return found[:, 0].astype(np.int64), found[:, 1].astype(np.int64)
 
 
 def add_cut(connection: Connection, version: int, keys: Iterable[int]) -> None:

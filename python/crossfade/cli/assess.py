@@ -108,7 +108,8 @@ def shown(found: Assessment) -> Iterator[RenderableType]:
     yield from _listed("mind", verdict.reservations)
     yield from _listed("what would change it", verdict.would_change)
     if verdict.strategy != "stay":
-        yield f"how: {verdict.strategy}, since {verdict.strategy_rule}"
+        how = "how" if verdict.decision == "go" else "what a go would be"
+        yield f"{how}: {verdict.strategy}, since {verdict.strategy_rule}"
         yield from (f"  {line}" for line in verdict.commands or verdict.code)
         yield f"  ends: {verdict.end_state}"
 
@@ -116,11 +117,12 @@ def shown(found: Assessment) -> Iterator[RenderableType]:
 def _table(evidence: tuple[Evidence, ...]) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("", "value", "95 %", "what it means", box=SIMPLE)
+    table = Table("", "value", "95 %", box=SIMPLE)
     for item in evidence:
         between = "" if item.interval is None else " to ".join(map(figure, item.interval))
-        table.add_row(item.name, figure(item.value), between, item.meaning)
+        table.add_row(Text.assemble(item.name, "\n", (item.meaning, "dim")), figure(item.value), between)
     return table
 
 
@@ -128,9 +130,11 @@ def _reached(found: Assessment) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table("order", "seconds to 50 % of the benefit", "to 90 %", "expected, not measured", box=SIMPLE)
+    table = Table("order", "seconds to 50 % of the benefit", "to 90 %", "95 %", box=SIMPLE)
     for order in found.facts.price.reached:
-        table.add_row(order.order, figure(order.half.value), figure(order.most.value), order.most.meaning)
+        between = "" if order.most.interval is None else " to ".join(map(figure, order.most.interval))
+        table.add_row(order.order, figure(order.half.value), figure(order.most.value), between)
+    table.caption = "expected, not measured; the intervals are those of the seconds"
     return table
 
 
