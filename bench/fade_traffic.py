@@ -38,7 +38,7 @@ def measure(bench: Bench, folder: Path, orders: Sequence[str]) -> dict[str, Any]
     values: dict[str, list[Floats]] = {order: [] for order in orders}
     weights = []
     for seed in range(bench.options.seeds):
-        logged, later = _draw(len(judged.queries), seed)
+        logged, later = draw(len(judged.queries), seed)
         weights.append(later / later.sum())
         for log, learning in ((logged, [it for it in orders if it != ORACLE]), (later, {ORACLE} & set(orders))):
             if learning:
@@ -59,7 +59,7 @@ def _meant(order: str, seed: int) -> str:
     return {ORACLE: HOT, RANDOM: f"random({seed})"}.get(order, order)
 
 
-def _draw(count: int, seed: int) -> tuple[Floats, Floats]:
+def draw(count: int, seed: int) -> tuple[Floats, Floats]:
     """How often each query comes in the first half of the searches, and in the second."""
     random = np.random.default_rng((2, seed))
     chances = 1.0 / (1.0 + random.permutation(count))

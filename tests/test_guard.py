@@ -212,12 +212,12 @@ def found_by(docs: cf.Collection, texts: dict[str, str], qrels: dict[str, dict[s
     ("queries", "qrels", "told"),
     [
         ({"q": "text"}, {"q": {"d": 0}}, "no query has a relevant document"),
-        ({"q": "text"}, {"q": {"d": "high"}}, "no finite number"),
+        ({"q": "text"}, {"q": {"d": "high"}}, "must be a finite number"),
         ({"q": "text"}, {"q": ["d"]}, "document id: grade"),
-        ({"q": " "}, {"q": {"d": 1}}, "no text"),
+        ({"q": " "}, {"q": {"d": 1}}, "needs a text"),
         ({"q": 3}, {"q": {"d": 1}}, "must be a string"),
-        ("nowhere", {"q": {"d": 1}}, "_id and text"),
-        ({"q": "text"}, "nowhere", "by tabs"),
+        ("nowhere", {"q": {"d": 1}}, "nowhere' can't be read"),
+        ({"q": "text"}, "nowhere", "nowhere' can't be read"),
     ],
 )
 def test_queries_that_cannot_be_used(queries: object, qrels: object, told: str) -> None:

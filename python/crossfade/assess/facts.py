@@ -58,6 +58,7 @@ def gather(
     new: Encoder,
     *,
     most: int = DOCUMENTS,
+    drawn: Sample | None = None,
     seed: int = 0,
     cores: int | None = None,
     curves: Mapping[str, Curve] | None = None,
@@ -72,6 +73,7 @@ def gather(
         encoders: The encoders it has at hand; the old one's tokenizer is asked where it is among them.
         new: The new model's.
         most, seed, cores, progress: As of `draw`.
+        drawn: A uniform sample that has its rows already; None to embed one.
         curves, per_million_tokens, table: As of `price`.
 
     Raises:
@@ -82,7 +84,7 @@ def gather(
     with store.reading() as connection:
         live = versions.read(connection).live_version
     old = encoders.find(live)
-    sample = draw(store, new, most=most, seed=seed, cores=cores, progress=progress)
+    sample = drawn or draw(store, new, most=most, seed=seed, cores=cores, progress=progress)
     near = neighbourhoods(sample, seed=seed)
     texts = read_texts(store, seed=seed)
     sizes = sizes_of(new, texts.contents)

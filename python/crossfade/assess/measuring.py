@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -20,14 +21,18 @@ from .judgements import Judge, by_judge
 from .pool import Keys, Lists, Question, Rankings, Sample
 from .quality import Changed, Listed, Measure, Quality, Slice, bias_of
 from .queries import Queries
+from .sample import Sample as Drawn
+from .sample import draw
 from .slices import slices_of
 
 Values = dict[str, float]
 Progress = Callable[[int, int], None]
+Compare = Callable[[Values, Values], evaluate.Comparison]
 
 LEAST_SAMPLE, MOST_K = 400, 100
-# Of the sample: one query for so many documents, and at most half of it relevant ones.
-DOCUMENTS_PER_QUERY, RELEVANT = 10, 2
+# Of the sample: one in so many is chosen by chance, the others for the queries; one query for so many documents; and at
+# most half of it relevant ones.
+UNIFORM, DOCUMENTS_PER_QUERY, RELEVANT = 4, 10, 2
 SHOWN, SHOWN_CHARACTERS = 10, 200
 
 
@@ -42,6 +47,8 @@ def measure(
     gain: Gain = "linear",
     judge: Judge | None = None,
     fields: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    drawn: Drawn | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Quality:
@@ -58,6 +65,8 @@ def measure(
         gain: Of grades, as in `evaluate.ndcg`.
         judge: Asked for a grade of what either model has among its first k and nobody judged.
         fields: Metadata fields to slice by; None for those with two to twenty values.
+        confidence: Of the intervals; 1 less this is the level at which differences count as detectable.
+        drawn: Documents chosen by chance that are embedded already; None to embed a quarter of the sample here.
         seed: Of the sample, the draws and the resampling.
         progress: Called with the documents embedded so far, and how many there will be at most.
 
@@ -65,36 +74,66 @@ def measure(
         InvalidInput: An argument is out of range, or no query can be measured.
         EncoderMissing: The live version's encoder is not at hand.
     """
-    _check(k, sample)
+    check(k, sample)
     questions = _questions(store, queries, judge is not None, sample, seed)
-    rankings = Sample(store, encoders, new, sample, seed, progress).rank(questions, k)
+    if drawn is None:
+        drawn = draw(store, new, most=uniform(sample), seed=seed, progress=progress)
+    rankings = Sample(store, encoders, new, drawn, sample, seed, progress).rank(questions, k)
     if judge:
         questions = _judged(store, questions, rankings, judge, k)
+    compare = functools.partial(evaluate.compare, confidence=confidence, seed=seed)
+    return _quality(store, queries, questions, rankings, _Metrics(k, gain, judge is not None, compare), fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Metrics:
+    """How lists are valued: by their first k, grades by a gain, a program's or not; and how two are compared."""
+
+    k: int
+    gain: Gain
+    by_program: bool
+    compare: Compare
+
+
+def _quality(
+    store: Store,
+    queries: Queries,
+    questions: Sequence[Question],
+    rankings: Rankings,
+    by: _Metrics,
+    fields: Sequence[str] | None,
+) -> Quality:
     judged = [place for place, question in enumerate(questions) if question.relevant]
     qrels = {questions[place].id: _named(questions[place].grades) for place in judged}
-    runs = _runs(rankings, questions, judged, judge is not None)
-    old, drawn, embedded = (_values(part, qrels, k, gain) for part in runs)
-    measures = [_measure(name, old[name], drawn[name], embedded[name], seed) for name in old]
+    runs = _runs(rankings, questions, judged, by.by_program)
+    old, missing, embedded = (_values(part, qrels, by.k, by.gain) for part in runs)
+    measures = [_measure(name, old[name], missing[name], embedded[name], by.compare) for name in old]
     name = measures[0].name
     asked = [questions[place] for place in judged]
     lists = [[side[place] for place in judged] for side in (rankings.old, rankings.embedded)]
-    better, worse = _changed(store, asked, old[name], drawn[name], lists, k)
+    better, worse = _changed(store, asked, old[name], missing[name], lists, by.k)
     return Quality(
         queries=len(judged),
         left_out=len(queries.texts) - len(judged),
         source=queries.source,
         provisional=queries.provisional,
-        judged=judge is not None,
+        judged=by.by_program,
         pool=rankings.size,
         measures=tuple(measures),
-        slices=_slices(store, asked, fields, old[name], drawn[name], seed),
+        slices=_slices(store, asked, fields, old[name], missing[name], by.compare),
         better=better,
         worse=worse,
-        bias=bias_of(rankings.size, judge is not None),
+        bias=bias_of(rankings.size, by.by_program),
     )
 
 
-def _check(k: int, sample: int) -> None:
+def uniform(sample: int) -> int:
+    """How many documents of a sample are chosen by chance."""
+    return sample // UNIFORM
+
+
+def check(k: int, sample: int) -> None:
+    """Refuses what can't be measured by."""
     count_of(k, "k", MOST_K)
     if count_of(sample, "sample", 2**31) < LEAST_SAMPLE:
         raise InvalidInput(f"sample must be at least {LEAST_SAMPLE} documents, got {sample}")
@@ -164,9 +203,8 @@ def _values(runs: Sequence[evaluate.Run], qrels: evaluate.Qrels, k: int, gain: G
     return {name: {query: float(np.mean([of[name][query] for of in each])) for query in qrels} for name in each[0]}
 
 
-def _measure(name: str, old: Values, new: Values, embedded: Values, seed: int) -> Measure:
-    compared = evaluate.compare(old, new, seed=seed)
-    return Measure(name, evaluate.mean(old), evaluate.mean(new), evaluate.mean(embedded), compared)
+def _measure(name: str, old: Values, new: Values, embedded: Values, compare: Compare) -> Measure:
+    return Measure(name, evaluate.mean(old), evaluate.mean(new), evaluate.mean(embedded), compare(old, new))
 
 
 def _slices(
@@ -175,7 +213,7 @@ def _slices(
     fields: Sequence[str] | None,
     old: Values,
     new: Values,
-    seed: int,
+    compare: Compare,
 ) -> tuple[Slice, ...]:
     best = {question.id: max(question.relevant, key=question.grades.__getitem__) for question in questions}
     with store.reading() as connection:
@@ -183,7 +221,7 @@ def _slices(
     answers = {query: fetched[key] for query, key in best.items() if key in fetched}
     found = slices_of({question.id: question.text for question in questions}, answers, fields)
     sides = [[{query: side[query] for query in of} for side in (old, new)] for of in found.values()]
-    compared = [evaluate.compare(*pair, seed=seed) for pair in sides]
+    compared = [compare(*pair) for pair in sides]
     adjusted = evaluate.holm([comparison.p_value for comparison in compared])
     means = [[evaluate.mean(side) for side in pair] for pair in sides]
     return tuple(

@@ -27,6 +27,8 @@ from crossfade.search.carried import Carried
 from crossfade.store import Snapshot, Store
 
 from .draws import DRAWS, Draws, draws_of
+from .sample import Sample as Drawn
+from .sample import embedded
 
 Keys: TypeAlias = npt.NDArray[np.uint64]
 Rows: TypeAlias = npt.NDArray[np.float32]
@@ -34,8 +36,6 @@ Lists: TypeAlias = list[Keys]
 
 # Each query's candidates from either list. Beyond, too few are among the new model's best to matter.
 CANDIDATES = 300
-# Of the sample: one in so many is chosen uniformly, the others for the queries.
-UNIFORM = 4
 NO_KEY = np.uint64(2**64 - 1)
 
 
@@ -117,7 +117,8 @@ class Sample:
         store: The collection's.
         encoders: Its encoders.
         new: The encoder that is compared with the live version's.
-        most: How many documents it embeds at most, the rests of made queries apart.
+        drawn: The documents that were chosen by chance, with their rows: they are not embedded again.
+        most: How many documents there are at most, the drawn ones included, the rests of made queries apart.
         seed: Of what is chosen and drawn.
         progress: Called with the documents embedded so far, and how many there will be at most.
 
@@ -130,6 +131,7 @@ class Sample:
         store: Store,
         encoders: Encoders,
         new: Encoder,
+        drawn: Drawn,
         most: int,
         seed: int,
         progress: Callable[[int, int], None] | None,
@@ -143,8 +145,10 @@ class Sample:
         with store.reading() as connection:
             keys = documents.all_keys(connection).astype(np.uint64)
         self._everyone: Keys = keys[self._live.has(keys)]
-        self._keys: Keys = np.empty(0, np.uint64)
-        self._rows: Rows = np.empty((0, new.space.dim), np.float32)
+        there = np.isin(drawn.keys, self._everyone)  # what was edited since is no longer there
+        order = np.argsort(drawn.keys[there])
+        self._keys: Keys = drawn.keys[there][order]
+        self._rows: Rows = drawn.new[there][order]
 
     def rank(self, questions: Sequence[Question], count: int) -> Rankings:
         """The first `count` documents of every question, `CANDIDATES` at most."""
@@ -197,8 +201,7 @@ class Sample:
         return [keys[keys != NO_KEY] for keys in found]
 
     def _learn(self) -> tuple[int, Keys, Bridge]:
-        """Embeds the uniform sample; gives its size, the part that the Bridge is fitted to, and the Bridge."""
-        self._embed(self._random.choice(self._everyone, self._most // UNIFORM, replace=False))
+        """From the uniform sample: its size, the part that the Bridge is fitted to, and the Bridge."""
         held = np.zeros(len(self._keys), np.bool_)
         held[self._random.permutation(len(held))[: max(len(held) // 5, 2)]] = True
         old, new = self._old.space, self._new.space
@@ -215,17 +218,19 @@ class Sample:
         return low
 
     def _embed(self, wanted: Keys) -> None:
-        """Adds documents; those that were edited meanwhile are passed over."""
+        """Adds documents; those that were edited meanwhile, and those that the new model refuses, are passed over."""
         keys = np.setdiff1d(wanted, self._keys)
         with self._store.reading() as connection:
             found = documents.fetch(connection, keys.tolist())
         keys = np.array([key for key in keys.tolist() if key in found], np.uint64)
         progress = self._progress
         done, total = len(self._keys), min(self._most, len(self._everyone))
-        rows = self._new.encode(
+        rows, good = embedded(
+            self._new,
             [found[key].content for key in keys.tolist()],
             progress=(lambda count: progress(done + count, total)) if progress else None,
         )
+        keys = keys[good]
         order = np.argsort(np.concatenate([self._keys, keys]))
         self._rows = np.concatenate([self._rows, rows])[order]
         self._keys = np.concatenate([self._keys, keys])[order]

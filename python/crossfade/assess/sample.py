@@ -1,7 +1,8 @@
 """The sample: a few documents embedded with the new model, once, for all that needs its vectors.
 
 It is the beginning of the order that a migration's fit takes its documents from, so that it can be kept as its first
-part. It is embedded in the batches of a fill and timed, so that a fill's time can be told from it.
+part; and it is the part of a comparison's documents that is chosen by chance. It is embedded in the batches of a fill
+and timed, so that a fill's time can be told from it.
 """
 
 from __future__ import annotations
@@ -155,6 +156,93 @@ def draw(
     )
 
 
+def stored(
+    store: Store,
+    encoder: Encoder,
+    number: int,
+    keys: Keys,
+    *,
+    batches: Sequence[Batch],
+    spent: Spent | None,
+    seed: int,
+) -> Sample:
+    """A sample of documents that a version has the new vectors of already; those without are counted as refused.
+
+    Args:
+        store: The collection's.
+        encoder: The new model's.
+        number: The version's.
+        keys: The documents, a uniform sample, uint64.
+        batches: What they took.
+        spent: What a service took for them; None for other encoders.
+        seed: Of the order.
+
+    Raises:
+        NotReady: None of them has both vectors.
+    """
+    snapshot = store.snapshot()
+    live, target = snapshot.live, snapshot.indices[number]
+    there = keys[live.has(keys) & target.has(keys)]
+    with store.reading() as connection:
+        population = len(documents.all_keys(connection))
+        found = documents.fetch(connection, there.tolist())
+    there = np.array([key for key in there.tolist() if key in found], np.uint64)
+    if not len(there):
+        raise NotReady("no document has a vector of both models yet, so that there is nothing to assess")
+    contents = tuple(found[key].content for key in there.tolist())
+    return Sample(
+        population=population,
+        source=snapshot.state.live_version.space,
+        target=encoder.space,
+        keys=there,
+        contents=contents,
+        old=live.gather(there),
+        new=target.gather(there),
+        sizes=sizes_of(encoder, contents),
+        refused=len(keys) - len(there),
+        batches=tuple(batches),
+        spent=spent,
+        seed=seed,
+    )
+
+
+def embedded(
+    encoder: Encoder,
+    contents: Sequence[str],
+    *,
+    threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Rows of documents' texts, and which of the texts have one: where one is refused, the others are taken in halves.
+
+    Raises:
+        EncodingFailed, SpendLimitReached: As from `encode`.
+    """
+    try:
+        return encoder.encode(contents, progress=progress, threads=threads), np.ones(len(contents), np.bool_)
+    except InvalidInput:
+        if len(contents) == 1:
+            return np.empty((0, encoder.space.dim), np.float32), np.zeros(1, np.bool_)
+    half = len(contents) // 2
+    parts = [embedded(encoder, part, threads=threads) for part in (contents[:half], contents[half:])]
+    rows, good = zip(*parts, strict=True)
+    return np.concatenate(rows), np.concatenate(good)
+
+
+def spent_since(encoder: Encoder, before: Spent | None) -> Spent | None:
+    """What a service took since; None for other encoders."""
+    now = encoder.spent
+    if now is None or before is None:
+        return None
+    money = None if now.money is None or before.money is None else now.money - before.money
+    return Spent(now.requests - before.requests, now.tokens - before.tokens, money)
+
+
+def paid_tokens(encoder: Encoder) -> int:
+    """Tokens that a service has counted so far; 0 for other encoders."""
+    return encoder.spent.tokens if encoder.spent else 0
+
+
 class _Embedded:
     """Texts embedded batch by batch, and what that took."""
 
@@ -168,35 +256,21 @@ class _Embedded:
 
     def add(self, contents: Sequence[str]) -> None:
         if not self.good and self._before is None:  # engines get ready with their first text
-            self._one(contents[0])
-        paid, clock, cpu = self._paid(), time.perf_counter(), time.process_time()
+            embedded(self._encoder, contents[:1], threads=self._cores)
+        paid, clock, cpu = paid_tokens(self._encoder), time.perf_counter(), time.process_time()
         try:
             rows = self._encoder.encode(contents, threads=self._cores)
         except InvalidInput:
-            each = [self._one(content) for content in contents]
-            self.rows += [row for row in each if row is not None]
-            self.good += [row is not None for row in each]
+            each, good = embedded(self._encoder, contents, threads=self._cores)
+            self.rows.append(each)
+            self.good += good.tolist()
             return
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
         distinct = list(dict.fromkeys(contents))
         tokens = int(sizes_of(self._encoder, distinct).tokens.sum())
-        self.batches.append(Batch(len(distinct), tokens, seconds, cpu_seconds, self._paid() - paid))
+        self.batches.append(Batch(len(distinct), tokens, seconds, cpu_seconds, paid_tokens(self._encoder) - paid))
         self.rows.append(rows)
         self.good += [True] * len(contents)
 
     def spent(self) -> Spent | None:
-        now, before = self._encoder.spent, self._before
-        if now is None or before is None:
-            return None
-        money = None if now.money is None or before.money is None else now.money - before.money
-        return Spent(now.requests - before.requests, now.tokens - before.tokens, money)
-
-    def _one(self, content: str) -> Rows | None:
-        try:
-            return self._encoder.encode([content], threads=self._cores)
-        except InvalidInput:
-            return None
-
-    def _paid(self) -> int:
-        spent = self._encoder.spent
-        return spent.tokens if spent else 0
+        return spent_since(self._encoder, self._before)

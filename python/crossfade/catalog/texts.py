@@ -41,6 +41,13 @@ def distinct(connection: Connection) -> npt.NDArray[np.int64]:
     return np.fromiter((key for (key,) in rows), np.int64)
 
 
+def lengths(connection: Connection) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The keys of all current documents, ascending, and the characters of their texts."""
+    rows = connection.execute("SELECT key, length(text) FROM document ORDER BY key")
+    found = np.fromiter(rows, np.dtype((np.int64, 2)))
+    return found[:, 0].astype(np.int64), found[:, 1].astype(np.int64)
+
+
 def add_cut(connection: Connection, version: int, keys: Iterable[int]) -> None:
     """Notes documents of which the version's model sees the beginning only."""
     connection.executemany("INSERT OR IGNORE INTO cut (version, key) VALUES (?, ?)", ((version, key) for key in keys))

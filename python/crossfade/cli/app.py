@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from crossfade.cli import care, models
+from crossfade.cli import assess, care, models
 from crossfade.cli.console import reporting
 
 app = typer.Typer(
@@ -110,6 +110,9 @@ def migrate(
     cores: Annotated[
         int | None, typer.Option(min=1, help="Cores to re-embed on, all unless you say; queries go first.")
     ] = None,
+    until: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Stop at this share of the documents; 0 only learns the Bridge.")
+    ] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Re-embed everything with another model while searches go on; starts or resumes."""
@@ -121,7 +124,7 @@ def migrate(
         with Collection.open(folder) as docs:
             fade = docs.migrate(encoder, order=order)
             try:
-                results.carry_over(fade, report, cores)
+                results.carry_over(fade, report, cores, until)
             except (KeyboardInterrupt, SystemExit):  # the latter of SIGTERM
                 report.say(f"stopped; what is done is kept. Resume: crossfade migrate {folder} --to {to}")
                 raise
@@ -242,6 +245,7 @@ def prune(
         report.result({"collection": folder, "dropped": list(dropped)}, said)
 
 
+app.command()(assess.assess)
 app.command()(care.doctor)
 app.command()(care.backup)
 

@@ -80,8 +80,8 @@ def hit_lines(hits: Hits) -> Iterator[str]:
         yield line if len(line) <= width else f"{line[: width - 1]}…"
 
 
-def carry_over(fade: Migration, report: Report, cores: int | None) -> None:
-    """Learn the Bridge where that is still to do, then re-embed what is left, with progress."""
+def carry_over(fade: Migration, report: Report, cores: int | None, until: float) -> None:
+    """Learn the Bridge where that is still to do, then re-embed what is left up to a share, with progress."""
     if fade.status().state == "filling" and not fade.status().fitted:
         with report.bar("learning the bridge", "documents") as bar:
             quality = fade.fit(progress=bar.update, cores=cores)
@@ -90,7 +90,7 @@ def carry_over(fade: Migration, report: Report, cores: int | None) -> None:
         else:
             report.say(bridge_line(dataclasses.asdict(quality)))
     with report.bar("re-embedding", "documents") as bar:
-        fade.run(progress=bar.update, cores=cores)
+        fade.run(until=until, progress=bar.update, cores=cores)
 
 
 def bridge_line(figures: Mapping[str, Any]) -> str:

@@ -11,15 +11,13 @@ from crossfade import orders
 from crossfade._forks import lazy
 from crossfade.catalog import searched, versions
 from crossfade.encoders import Encoders
-from crossfade.errors import InvalidInput, ModelError
 from crossfade.index import VersionIndex
-from crossfade.search.ranking import CANDIDATES, present
-from crossfade.store import Store, amounts
+from crossfade.search.replay import replay
+from crossfade.store import Store
 
 from .stopping import Stop
 
 CHUNK = 5_000  # tasks that get their ranks in one transaction
-REPLAYED = 2_000  # logged queries that are asked again
 SAMPLE = 4_000  # documents that a covariance is taken from
 RIDGE = 0.1  # in units of the covariance's mean eigenvalue
 # Beyond so many tasks a rank is exact to this part of it: where few ranks differ, few pages of their index are written.
@@ -67,7 +65,8 @@ class _Facts:
     @lazy
     def hits(self) -> Floats:
         """How much searches looked at each document: as counted, or as the logged queries do now, whatever is more."""
-        hits: Floats = np.maximum(self._counted, self._replayed())
+        replayed = replay(self._store, self._encoders, self._source)
+        hits: Floats = np.maximum(self._counted, replayed.hits(self.keys))
         return hits
 
     @lazy
@@ -81,34 +80,6 @@ class _Facts:
             found[there] = leverages(index, keys[there])
             found[~there] = found[there].max()
         return np.where(np.isfinite(found), found, 0.0)
-
-    def _replayed(self) -> Floats:
-        """What the logged queries look at: more than they have returned.
-
-        Nobody is asked where their encoder is not at hand, or a service: it would charge for them, and what they cost
-        would be missing from the limit that searches keep to.
-        """
-        looked_at = np.zeros(len(self.keys))
-        with self._store.reading() as connection:
-            logged = searched.queries(connection, REPLAYED)
-            version = versions.read(connection).versions[self._source]
-        if not logged:
-            return looked_at
-        encoder = self._encoders.find(version)
-        if encoder is None or encoder.spent is not None:
-            return looked_at
-        try:
-            queries = encoder.encode([query.text for query in logged], kind="query")
-        except (InvalidInput, ModelError):
-            return looked_at
-        snapshot = self._store.snapshot()
-        found, _ = snapshot.indices[self._source].candidates(queries, CANDIDATES, snapshot.dead)
-        for query, row in zip(logged, found, strict=True):
-            keys = present(row).astype(np.int64)
-            places = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
-            known = self.keys[places] == keys
-            looked_at[places[known]] += query.count * amounts(keys)[known]
-        return looked_at
 
 
 def leverages(index: VersionIndex, keys: npt.NDArray[np.uint64]) -> Floats:
