@@ -5,6 +5,7 @@ from .measuring import measure
 from .pool import PoolSize
 from .quality import Changed, Listed, Measure, Quality, Slice
 from .queries import Queries, from_log, given, made
+from .sides import Sides
 
 __all__ = [
     "CLICKS_CAVEAT",
@@ -15,6 +16,7 @@ __all__ = [
     "PoolSize",
     "Quality",
     "Queries",
+    "Sides",
     "Slice",
     "from_clicks",
     "from_log",

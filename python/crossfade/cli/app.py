@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from crossfade.cli import care, models
+from crossfade.cli import calibrate, care, judge, models
 from crossfade.cli.console import reporting
 
 app = typer.Typer(
@@ -242,6 +242,8 @@ def prune(
         report.result({"collection": folder, "dropped": list(dropped)}, said)
 
 
+app.command()(judge.judge)
+app.command()(calibrate.calibrate)
 app.command()(care.doctor)
 app.command()(care.backup)
 
