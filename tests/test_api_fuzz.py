@@ -98,7 +98,7 @@ class Ground:
         self.pairs, self.bridge = pairs, cf.Bridge.fit(pairs, pairs[:, :4])
         self.content = content_of(self.docs.path)
         # Every public call that takes a value, by what is fuzzed of it.
-        self.calls = self._documents() | self._migrations() | self._encoders() | self._bridges()
+        self.calls = self._documents() | self._judgements() | self._migrations() | self._encoders() | self._bridges()
         self.calls |= _spaces() | _kernels()
 
     def _documents(self) -> dict[str, Call]:
@@ -129,6 +129,26 @@ class Ground:
             "search merge": lambda v: docs.search("w1", merge=v, on_read="off"),
             "search on_read": lambda v: self.mid.search("w1", on_read=v if isinstance(v, str) else [v]),
             "search budget": lambda v: docs.search("w1", budget=v, on_read="off"),
+        }
+
+    def _judgements(self) -> dict[str, Call]:
+        docs, texts, qrels = self.docs, {"q": "w1"}, {"q": {"d1": 1.0}}
+        return {
+            "judge": lambda v: docs.judge(v, "d1", float("nan")),
+            "judge id": lambda v: docs.judge("w1", v, float("nan")),
+            "judge grade": lambda v: docs.judge("w1", "nobody", v),
+            "calibrate": lambda v: docs.calibrate(v, qrels),
+            "calibrate texts": lambda v: docs.calibrate({"q": v}, qrels),
+            "calibrate qrels": lambda v: docs.calibrate(texts, v),
+            "calibrate grades": lambda v: docs.calibrate(texts, {"q": v}),
+            "calibrate a grade": lambda v: docs.calibrate(texts, {"q": {"d1": v}}),
+            "calibrate k": lambda v: docs.calibrate(texts, qrels, k=v),
+            "side_by_side": lambda v: docs.side_by_side(v),
+            "side_by_side a list": lambda v: docs.side_by_side([v]),
+            "side_by_side with": lambda v: docs.side_by_side(["w1"], v),
+            "side_by_side k": lambda v: docs.side_by_side(["w1"], k=v),
+            "side_by_side sample": lambda v: docs.side_by_side(["w1"], sample=v),
+            "side_by_side seed": lambda v: docs.side_by_side(["w1"], seed=v),
         }
 
     def _migrations(self) -> dict[str, Call]:
@@ -373,8 +393,22 @@ COMMANDS = [
     "abandon",
     "prune",
     "doctor",
+    "judge",
+    "calibrate",
 ]
-OPTIONS = ["-k", "--filter", "--json", "--force", "--to", "--model", "--format", "--cores", "--repair", "--failed"]
+OPTIONS = [
+    "-k",
+    "--filter",
+    "--json",
+    "--force",
+    "--to",
+    "--model",
+    "--format",
+    "--cores",
+    "--repair",
+    "--failed",
+    "--queries",
+]
 ARGUMENTS = [word for word in WORDS if can_be_given(word)]
 
 

@@ -14,6 +14,7 @@ from crossfade._values import checked_folder
 from crossfade.catalog import Connection, files, health, versions
 from crossfade.errors import CollectionExists, CrossfadeError, DamagedFile, InvalidInput, StorageFailed
 from crossfade.index import FileExtent, FilePair, SegmentInfo, copy_segment, copy_vectors
+from crossfade.search.calibration import Calibration
 from crossfade.search.fade import Fade
 from crossfade.store import Layout, Store, sync_folder
 
@@ -29,7 +30,8 @@ class Backup:
         path: Its folder.
         documents: How many it holds.
         size: Bytes of vectors and segments that were copied.
-        left_out: Segments and Bridges that were damaged or replaced meanwhile; they are built or learned again.
+        left_out: Segments, Bridges and calibrations that were damaged or replaced meanwhile; they are built or learned
+            again.
     """
 
     path: str
@@ -124,6 +126,8 @@ class _Copying:
                 self._segment(connection, segment)
             if state.migration and state.migration.bridge:
                 self._bridge(connection, state.migration)
+            for version in state.versions.values():
+                self._calibration(version)
             versions.note(connection, "copied", {"left out": self._left_out})
         return Backup("", state.documents, self._done, tuple(self._left_out))
 
@@ -167,6 +171,17 @@ class _Copying:
         except CrossfadeError:
             versions.set_bridge(connection, migration.id, None)
             self._left_out.append(str(migration.bridge))
+
+    def _calibration(self, version: versions.Version) -> None:
+        source, copy = (store.layout.version(version.id) for store in (self._store, self._copy))
+        try:
+            found = Calibration.load(source, version.space)
+            if found:
+                found.save(copy)
+        except StorageFailed:
+            raise
+        except CrossfadeError:
+            self._left_out.append(f"calibration of version {version.id}")
 
     def _advance(self, size: int) -> None:
         self._done += size

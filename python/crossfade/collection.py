@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from crossfade import migration as migrations
 from crossfade._values import checked_folder, items_of, one_of
+from crossfade.assess.sides import Judging
 from crossfade.assessable import Assessable
 from crossfade.backup import Backup, backup
 from crossfade.catalog import documents, versions
@@ -29,7 +30,7 @@ from crossfade.store import Store
 from crossfade.upsert import Upserted, check_vectors, upsert, upsert_stream
 
 
-class Collection(Log, Assessable):
+class Collection(Log, Judging, Assessable):
     """Documents that can be searched, in a folder; made by `create` or `open`. Thread-safe.
 
     Children that are forked while it is open can use it, too.

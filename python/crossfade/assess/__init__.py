@@ -10,6 +10,7 @@ from .pool import PoolSize
 from .quality import Changed, Listed, Measure, Quality, Slice
 from .queries import Queries, from_log, given, made
 from .request import Options
+from .sides import Sides
 from .thresholds import Thresholds
 from .verdict import Verdict
 
@@ -27,6 +28,7 @@ __all__ = [
     "PoolSize",
     "Quality",
     "Queries",
+    "Sides",
     "Slice",
     "Thresholds",
     "Verdict",

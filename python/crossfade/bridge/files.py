@@ -108,6 +108,19 @@ def read(folder: Path, name: str) -> tuple[Arrays, dict[str, Any]]:
     return arrays, record
 
 
+def remove(folder: Path, name: str) -> None:
+    """Remove what `write` wrote, whole or damaged; nothing where there is none.
+
+    Raises:
+        StorageFailed: It can't be removed.
+    """
+    try:
+        for path in [folder / f"{name}.json", *folder.glob(f"{name}-*.safetensors")]:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageFailed(f"could not remove {name} from {folder}: {error}; check permissions") from error
+
+
 @contextlib.contextmanager
 def complete(folder: str | Path, name: str) -> Iterator[None]:
     """Around the use of what `read` gave: a field that lacks, or is of another kind, is a DamagedFile."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from crossfade.cli import assess, care, models
+from crossfade.cli import assess, calibrate, care, judge, models
 from crossfade.cli.console import reporting
 
 app = typer.Typer(
@@ -246,6 +246,8 @@ def prune(
 
 
 app.command()(assess.assess)
+app.command()(judge.judge)
+app.command()(calibrate.calibrate)
 app.command()(care.doctor)
 app.command()(care.backup)
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import typer
@@ -49,15 +49,19 @@ class Report:
         if self.as_json:
             typer.echo(json.dumps(payload, allow_nan=False))  # ASCII, which every stdout can take
             return
-        from rich.console import Console
-
-        console = Console(markup=False, highlight=False, soft_wrap=True)
-        for renderable in shown:
-            console.print(renderable)
+        _print(False, shown)
 
     def say(self, message: str) -> None:
         """Print a message to stderr."""
         typer.echo(message, err=True)
+
+    def show(self, *shown: RenderableType) -> None:
+        """Show something to people on stderr: what a conversation is about is no result."""
+        _print(True, shown)
+
+    def ask(self, question: str) -> None:
+        """Put a question to people, on stderr; the answer is typed behind it."""
+        typer.echo(question, err=True, nl=False)
 
     @contextlib.contextmanager
     def bar(self, label: str, unit: str, total: int | None = None) -> Iterator[Bar]:
@@ -104,6 +108,14 @@ def reporting(as_json: bool) -> Iterator[Report]:
         if os.environ.get("CROSSFADE_DEBUG") == "1":
             raise
         report.fail(error)
+
+
+def _print(stderr: bool, shown: Iterable[RenderableType]) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
+    for renderable in shown:
+        console.print(renderable)
 
 
 def _live(console: Any, unit: str) -> Progress:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from crossfade.collection import Collection
     from crossfade.migration import Migration, MigrationStatus
     from crossfade.search import Hits
+    from crossfade.search.calibration import Calibration
     from crossfade.status import Failure, Status
+
+MARKS = (0.1, 0.5, 0.9)  # probabilities whose scores are shown
 
 
 def filter_of(conditions: Iterable[str]) -> dict[str, list[Any]] | None:
@@ -53,11 +56,12 @@ def _meanings(value: str) -> list[Any]:
 
 
 def hits_payload(query: str, hits: Hits, explain: bool = False) -> dict[str, Any]:
-    """A search's result as plain values, with why it is so where that is asked for."""
+    """A search's result as plain values, with why it is so where that is asked for, and how relevant where known."""
     found = [
         {
             "id": hit.id,
             "score": round(float(hit.score), 6),
+            **({} if hit.relevance is None else {"relevance": round(hit.relevance, 6)}),
             "version": hit.version,
             "text": hit.text,
             "title": hit.title,
@@ -70,13 +74,14 @@ def hits_payload(query: str, hits: Hits, explain: bool = False) -> dict[str, Any
 
 
 def hit_lines(hits: Hits) -> Iterator[str]:
-    """One line per hit, as wide as the terminal: rank, score, id, start of the text."""
+    """One line per hit, as wide as the terminal: rank, score, relevance where it is known, id, start of the text."""
     if not hits:
         yield "nothing found"
     width = shutil.get_terminal_size((120, 24)).columns
     for rank, hit in enumerate(hits, 1):
         text = " ".join(f"{hit.title or ''} {hit.text}".split())
-        line = f"{rank:>3}  {hit.score:.4f}  {hit.id}  {text}"
+        relevance = "" if hit.relevance is None else f"{hit.relevance:>4.0%}  "
+        line = f"{rank:>3}  {hit.score:.4f}  {relevance}{hit.id}  {text}"
         yield line if len(line) <= width else f"{line[: width - 1]}…"
 
 
@@ -149,6 +154,14 @@ def cut_lines(status: Status) -> Iterator[str]:
         if version["cut"]:
             shown = f"{version['cut']:,} of {status.documents:,} documents were cut at {version['max_tokens']} tokens"
             yield f"version {version['number']}: {shown}"
+
+
+def calibration_line(found: Calibration) -> str:
+    """What a calibration says, in a line."""
+    marks = [f"{mark:.0%} at {at:.3f}" for mark in MARKS if (at := found.score_at(mark)) is not None]
+    error = "" if found.error is None else f"; error on queries it had not seen {found.error:.3f}"
+    hits = f"{found.relevant:,} relevant and {found.irrelevant:,} other hits of {found.queries:,} queries"
+    return f"relevance by {hits}: {', '.join(marks) or 'the same at every score'}{error}"
 
 
 def failures_payload(failures: Sequence[Failure] | None) -> dict[str, Any]:

@@ -16,7 +16,14 @@ from .facts import Case, Facts, Meter
 from .finding import REPAIR, Finding
 
 Progress = Callable[[int, int], None]
-_CHECKS = (views.check_spaces, vectors.check, views.check_segments, views.check_bridges, leftovers.check)
+_CHECKS = (
+    views.check_spaces,
+    vectors.check,
+    views.check_segments,
+    views.check_bridges,
+    views.check_calibrations,
+    leftovers.check,
+)
 _EMBED = f"{REPAIR} embeds them where the model can be loaded by name; else cf.doctor.repair(folder, encoder)"
 
 

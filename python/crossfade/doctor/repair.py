@@ -17,6 +17,7 @@ from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
 from crossfade.index import Block, VectorFile, is_owned, rewrite
 from crossfade.migration.fill import catch_up
+from crossfade.search.calibration import Calibration
 from crossfade.store import Store
 
 from . import leftovers, records
@@ -118,6 +119,15 @@ def _bridge(store: Store, found: Findings) -> str:
         if migration and migration.bridge in {finding.name for finding in found}:
             versions.set_bridge(connection, migration.id, None)
     return "forgotten; the next crossfade migrate learns it again"
+
+
+def _calibrations(store: Store, found: Findings) -> str:
+    with store.writing() as connection:
+        for number in {finding.version for finding in found}:
+            if number is not None and number in versions.read(connection).versions:
+                Calibration.remove(store.layout.version(number))
+        versions.advance_epoch(connection)
+    return "removed; hits have no relevance until crossfade calibrate makes another"
 
 
 def _leases(store: Store, found: Findings) -> str:
@@ -238,6 +248,7 @@ _REPAIRS: dict[str, Callable[[Store, Findings], str]] = {
     "vectors": _vectors,
     "reach": _reach,
     "bridge": _bridge,
+    "calibration": _calibrations,
     "lease": _leases,
     "counts": _counts,
     "leftover": _leftovers,

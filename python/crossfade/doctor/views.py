@@ -1,4 +1,4 @@
-"""Views: what was made from the vectors and can be made again: segments, and what was learned for a migration."""
+"""Views: what was made from the vectors and can be made again: segments, and what was learned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from crossfade.catalog import versions
 from crossfade.errors import CrossfadeError, DamagedFile, StorageFailed
 from crossfade.index import SegmentPool, segment_path
+from crossfade.search.calibration import Calibration
 from crossfade.search.fade import Fade
 from crossfade.space import Space
 from crossfade.store import Store
@@ -86,6 +87,27 @@ def check_bridges(case: Case) -> Iterator[Finding]:
         )
     else:
         yield Finding(severity="ok", kind="bridge", what="whole, and between the right Spaces", where=str(folder))
+
+
+def check_calibrations(case: Case) -> Iterator[Finding]:
+    """What was learned of the scores of versions."""
+    for version in case.facts.state.versions.values():
+        folder = case.store.layout.version(version.id)
+        try:
+            found = Calibration.load(folder, version.space)
+        except CrossfadeError as error:
+            yield Finding(
+                severity="damage",
+                kind="calibration",
+                what=f"hits of version {version.id} have no relevance: {error}",
+                where=str(folder),
+                remedy=f"{REPAIR} removes it; crossfade calibrate makes another",
+                version=version.id,
+            )
+        else:
+            if found:
+                what = f"version {version.id}: whole, from {found.queries:,} queries"
+                yield Finding(severity="ok", kind="calibration", what=what, where=str(folder))
 
 
 def bridge_folder(store: Store, migration: versions.MigrationRow) -> Path:

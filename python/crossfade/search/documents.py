@@ -16,6 +16,7 @@ from crossfade.catalog.documents import Shown
 from crossfade.document import hash_bytes
 from crossfade.errors import InvalidInput
 
+from .calibration import METHODS, Calibration
 from .hits import Hit, Hits
 from .ranking import Mask, Ranking, View
 
@@ -36,14 +37,15 @@ def documents_of(view: View, rankings: Sequence[Ranking], *, partial: bool = Fal
         found = documents.shown(connection, wanted)
     if len(found) < len(wanted) and not partial:
         return None
-    return [_hits(ranking, found) for ranking in rankings]
+    return [_hits(ranking, found, view.calibration) for ranking in rankings]
 
 
-def _hits(ranking: Ranking, found: Mapping[int, Shown]) -> Hits:
+def _hits(ranking: Ranking, found: Mapping[int, Shown], calibration: Calibration | None) -> Hits:
     keys = ranking.keys.tolist()
+    calibration = calibration if ranking.method in METHODS else None
     columns = zip(keys, ranking.scores.tolist(), ranking.versions.tolist(), strict=True)
     hits = [
-        Hit(shown.id, score, version, shown.text, shown.title, shown.meta)
+        Hit(shown.id, score, version, shown.text, shown.title, shown.meta, calibration)
         for key, score, version in columns
         if (shown := found.get(key))
     ]

@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
+from .calibration import Calibration
 from .explanation import ALONE, Explanation, Why
 
 
@@ -24,6 +25,7 @@ class Hit:
         text: The document's text.
         title: The document's title.
         meta: The document's metadata.
+        calibration: What `relevance` is made of; None where nothing tells.
     """
 
     id: str
@@ -32,6 +34,16 @@ class Hit:
     text: str
     title: str | None
     meta: Mapping[str, Any]
+    calibration: Calibration | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def relevance(self) -> float | None:
+        """Probability that it is relevant, 0 to 1, by the calibration of the live version (`Collection.calibrate`).
+
+        None where that has none, as after a cutover until it is calibrated again, and where the score is not on its
+        scale: of a classic merge, and of a query that only the other of two models has encoded.
+        """
+        return self.calibration.relevance(self.score) if self.calibration else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 
 from crossfade._values import check_text, shown
-from crossfade.catalog import documents, judgements, searched
+from crossfade.catalog import documents, judgements, searched, versions
 from crossfade.catalog.judgements import Judgement
 from crossfade.catalog.searched import Query
 from crossfade.document import check_id
 from crossfade.errors import InvalidInput
+from crossfade.judged import LARGEST, Qrels, Queries, graded
 from crossfade.store import Store, amounts
 
+from .calibrating import Asked, calibrate, of_judgements, of_qrels
+from .calibration import Calibration
 from .searcher import Searcher
 
 
@@ -70,7 +73,7 @@ class Log:
         check_text(query, "a query")
         check_text(judge, "a judge's name")
         if grade is not None and (
-            isinstance(grade, bool) or not isinstance(grade, (int, float)) or not math.isfinite(grade)
+            isinstance(grade, bool) or not isinstance(grade, (int, float)) or not -LARGEST <= grade <= LARGEST
         ):
             raise InvalidInput(f"a grade must be a finite number, 0 for irrelevant, got {shown(grade)}")
         with self._store.writing() as connection:
@@ -87,6 +90,59 @@ class Log:
         """What was said with `judge`, by query, then id; of documents that are deleted, too."""
         with self._store.reading() as connection:
             return judgements.all_judgements(connection)
+
+    def calibrate(self, queries: Queries | None = None, qrels: Qrels | None = None, *, k: int = 10) -> Calibration:
+        """Learns from judged queries with what probability a hit of some score is relevant: `hit.relevance`.
+
+        They are searched for as users do, and leave no trace in the log. What is learned holds for the live version's
+        scores (Platt 1999): at every share of a migration, for these stay on its scale, and in every process. A
+        cutover makes another version the live one, which has none until it is calibrated itself; a rollback finds the
+        old one again.
+
+        Args:
+            queries: `{query id: text}`, or a BEIR folder; None for what was said with `judge`.
+            qrels: `{query id: {document id: grade}}`, or a BEIR folder, that of the queries unless you say. A grade
+                above zero is relevant; a document that has none counts as irrelevant. Of what was said with `judge`
+                only the documents that were judged count.
+            k: How many of the first hits of each query are looked at, as many as users see.
+
+        Returns:
+            What was learned, with its error on queries it had not seen.
+
+        Raises:
+            NotReady: Under 30 of these hits are relevant, or under 30 are not; or the live version was replaced
+                meanwhile.
+            InvalidInput: The queries can't be used, or the lower the score the more hits are relevant.
+            EncoderMissing: The live version's encoder is not at hand.
+            ReadOnlyCollection: The collection was opened with read_only=True.
+
+        Example:
+            docs.calibrate("validation")
+            answers = [hit for hit in docs.search("forgotten password") if hit.relevance > 0.5]
+        """
+        return calibrate(self._store, self._searcher, self._asked(queries, qrels), k)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` has learned of the live version's scores; None where it has not.
+
+        Raises:
+            DamagedFile: It can't be used, and searches do without; `calibrate` makes another.
+        """
+        with self._store.reading() as connection:
+            live = versions.read(connection).live_version
+        return Calibration.load(self._store.layout.version(live.id), live.space)
+
+    def _asked(self, queries: Queries | None, qrels: Qrels | None) -> Asked:
+        if queries is None:
+            if qrels is not None:
+                raise InvalidInput("qrels= goes with queries=; without them what was said with judge() counts")
+            return of_judgements(self.judgements())
+        if qrels is None:
+            if isinstance(queries, Mapping):
+                raise InvalidInput("qrels= is needed: {query id: {document id: grade}}, or a BEIR folder")
+            qrels = queries
+        return of_qrels(graded(queries, qrels))
 
 
 def _check_query(query: object, taker: str) -> None:

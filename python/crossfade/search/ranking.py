@@ -12,6 +12,7 @@ from crossfade.catalog import Database
 from crossfade.encoders import Encoders
 from crossfade.store import Snapshot
 
+from .calibration import Calibration
 from .explanation import ALONE, Why
 from .fade import Fade
 
@@ -31,6 +32,7 @@ class View:
     database: Database
     encoders: Encoders
     fade: Fade | None
+    calibration: Calibration | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from crossfade import kernels
 from crossfade._arrays import numbers_of
 from crossfade._forks import lock
 from crossfade._values import items_of, shown
+from crossfade.catalog.versions import State
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, SpaceMismatch
 from crossfade.space import Space, checked_space
@@ -19,6 +20,7 @@ from crossfade.store import Store
 
 from .asked import Asked
 from .bridged import rank_bridged
+from .calibration import Calibration
 from .documents import Filters, documents_of
 from .fade import Fade
 from .hits import Hits
@@ -53,6 +55,7 @@ class Searcher:
         self._filters = Filters()
         self._lock = lock()
         self._fade: tuple[tuple[int, int, str], Fade | None] | None = None
+        self._calibration: tuple[tuple[int, int], Calibration | None] | None = None
 
     def by_texts(
         self,
@@ -136,7 +139,8 @@ class Searcher:
         fade = None
         if current and current.bridge and snapshot.state.pair:
             fade = self._load_fade(current.source, current.target, current.bridge)
-        return View(snapshot, self._store.database, self._encoders, fade)
+        calibration = self._load_calibration(snapshot.state)
+        return View(snapshot, self._store.database, self._encoders, fade, calibration)
 
     def _load_fade(self, *named: *tuple[int, int, str]) -> Fade | None:
         latest = self._fade
@@ -147,6 +151,17 @@ class Searcher:
                 source, target, bridge = named
                 self._fade = named, Fade.find(self._store.layout.bridges(source, target) / bridge)
             return self._fade[1]
+
+    def _load_calibration(self, state: State) -> Calibration | None:
+        """The live version's; whoever publishes one advances the epoch."""
+        latest, named = self._calibration, (state.epoch, state.live)
+        if latest is not None and latest[0] == named:
+            return latest[1]
+        with self._lock:
+            if self._calibration is None or self._calibration[0] != named:
+                folder = self._store.layout.version(state.live)
+                self._calibration = named, Calibration.find(folder, state.live_version.space)
+            return self._calibration[1]
 
 
 def check_question(query: object, vector: object, space: object) -> list[str]:
