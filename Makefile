@@ -12,12 +12,22 @@ SAN    := build/sanitize
 # $(call need,a program,the Debian package that brings it)
 need = @command -v $(1) >/dev/null || { echo "make $@ needs $(1); on Debian: apt-get install $(2)"; exit 1; }
 
-.PHONY: demo test faults lint neon sanitize sanitize-cpp sanitize-python clean
+.PHONY: demo test browser faults lint neon sanitize sanitize-cpp sanitize-python clean
 demo: $(STAMP)
 	@$(BIN)/crossfade demo
 
-test: $(STAMP)
+test: $(STAMP) browser
 	$(BIN)/python -m pytest
+
+# The report is looked at in a browser. Where there is none, and packages can be installed, one is; else that test is skipped.
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+APT      := apt-get -qq -o Acquire::http::Timeout=10 -o Acquire::Retries=1
+browser:
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null || exit 0; \
+	echo "installing chromium, to look at reports with"; export DEBIAN_FRONTEND=noninteractive; \
+	{ timeout 30 $(APT) update && timeout 80 $(APT) install --download-only --no-install-recommends chromium fonts-dejavu-core && \
+	$(APT) install --no-install-recommends chromium fonts-dejavu-core; } >/dev/null 2>&1 || echo "there is no chromium to be had"
 
 # The long form of the fault suite; figures go to JSON. An interrupted run goes on with `make faults FLAGS=--resume`.
 KILLS     ?= 1000

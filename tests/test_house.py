@@ -28,6 +28,9 @@ DOORS = {
     "httpx2": ("encoder",),
     "pyrate_limiter": ("encoder",),
     "tenacity": ("encoder", "migration"),
+    "jinja2": ("report",),
+    "markupsafe": ("report",),
+    "matplotlib": ("report",),
     "typer": ("cli",),
     "rich": ("cli",),
 }

@@ -13,7 +13,7 @@ from .errors import CrossfadeError
 from .space import Space
 
 if TYPE_CHECKING:
-    from . import doctor, kernels, orders
+    from . import doctor, kernels, orders, report
     from .bridge import Bridge
     from .collection import Collection
     from .encoder import Encoder
@@ -33,6 +33,7 @@ _LAZY = {
     "doctor": "doctor",
     "kernels": "kernels",
     "orders": "orders",
+    "report": "report",
 }
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "errors",
     "kernels",
     "orders",
+    "report",
 ]
 
 

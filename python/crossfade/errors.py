@@ -20,6 +20,7 @@
     │   ├── EncoderMissing            a version's encoder was not handed in
     │   ├── DamagedFile               a file of the collection fails its checks
     │   └── StorageFailed             the disk is full or failed; nothing was acknowledged
+    ├── LibraryMissing (ImportError)  a library that an extra of crossfade brings is not installed
     └── MigrationError
         ├── MigrationConflict         another migration is under way
         ├── NotReady                  this step can't be taken yet
@@ -111,6 +112,10 @@ class DamagedFile(CollectionError):
 
 class StorageFailed(CollectionError):
     """The operating system could not read or write; what was being written is not acknowledged."""
+
+
+class LibraryMissing(CrossfadeError, ImportError):
+    """A library that an extra of crossfade brings is not installed."""
 
 
 class MigrationError(CrossfadeError):
