@@ -75,6 +75,18 @@ def test_the_same_model_is_nothing_to_do(titled: Path) -> None:
     assert "NOTHING TO DO" in done.stdout
 
 
+def test_reports_are_written(titled: Path, tmp_path: Path) -> None:
+    """As HTML and as Markdown, whatever the decision; where one can't be, that is an error and no decision."""
+    page, notes = tmp_path / "report.html", tmp_path / "report.md"
+    done = crossfade("assess", titled, "--to", "minilm-l3", "--html", page, "--markdown", notes)
+    assert done.exit_code == EXIT_CODES["nothing to do"], done.output
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "othing to do" in notes.read_text(encoding="utf-8")
+    failed = crossfade("assess", titled, "--to", "minilm-l3", "--markdown", tmp_path / "nowhere" / "report.md")
+    assert failed.exit_code == 1
+    assert "can't be written" in failed.stderr
+
+
 def test_errors_and_usage_keep_their_codes(titled: Path, tmp_path: Path) -> None:
     """1 for what can't be used, 2 for a command that can't be read: neither is an answer."""
     assert crossfade("assess", tmp_path / "nowhere", "--to", "minilm-l6").exit_code == 1

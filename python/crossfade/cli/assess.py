@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossfade._values import shown as shown_value
 from crossfade.cli import models
-from crossfade.cli.console import reporting
-from crossfade.errors import InvalidInput
+from crossfade.cli.console import Report, reporting
+from crossfade.errors import InvalidInput, StorageFailed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,14 +24,20 @@ EXIT_CODES = {"go": 0, "stay": 10, "nothing to do": 10, "not enough evidence": 1
 _COLOURS = {"go": "green", "stay": "red", "nothing to do": "cyan", "not enough evidence": "yellow"}
 
 Folder = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection's folder.")]
+New = Annotated[
+    str, typer.Option(help="The new model: a name of `crossfade models list`, hf:org/name@commit, or a folder.")
+]
+Pilot = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="Re-embed such a part for real, as 2%, and begin a migration.")
+]
+Html = Annotated[str | None, typer.Option(metavar="FILE", help="Write a report to send around: one HTML file.")]
+Markdown = Annotated[str | None, typer.Option(metavar="FILE", help="Write the same as Markdown.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else on stderr.")]
 
 
 def assess(
     folder: Folder,
-    to: Annotated[
-        str, typer.Option(help="The new model: a name of `crossfade models list`, hf:org/name@commit, or a folder.")
-    ],
+    to: New,
     queries: Annotated[
         str | None,
         typer.Option(help="A BEIR folder, or TREC topics, JSON lines or CSV; else those of the log, or made ones."),
@@ -51,15 +58,18 @@ def assess(
         int | None, typer.Option(min=1, help="Cores of the fill that is priced, all unless you say.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of the sample.")] = 0,
-    pilot: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Re-embed such a part for real, as 2%, and begin a migration.")
-    ] = None,
+    pilot: Pilot = None,
+    html: Html = None,
+    markdown: Markdown = None,
     as_json: Json = False,
 ) -> None:
     """Tell whether to migrate to a model: exit code 0 go, 10 stay or nothing to do, 11 not enough evidence."""
     with reporting(as_json) as report:
+        from crossfade import report as reports
         from crossfade.collection import Collection
 
+        if html:
+            reports.require_libraries()
         share = share_of(pilot)
         encoder = models.load(to, report)
         with Collection.open(folder, read_only=not share) as docs, report.bar("assessing", "documents") as bar:
@@ -81,10 +91,32 @@ def assess(
                 cores=cores,
                 seed=seed,
             )
-        code = EXIT_CODES[found.verdict.decision]
-        report.result(found.to_dict() | {"exit_code": code}, *shown(found))
-        if code:
-            raise typer.Exit(code)
+        write(html, found, reports.html)
+        write(markdown, found, reports.markdown)
+        answer(found, report)
+
+
+def answer(found: Assessment, report: Report) -> None:
+    """Prints what was found, and leaves with the decision's exit code."""
+    code = EXIT_CODES[found.verdict.decision]
+    report.result(found.to_dict() | {"exit_code": code}, *shown(found))
+    if code:
+        raise typer.Exit(code)
+
+
+def write(path: str | None, found: Assessment, form: Callable[[Assessment], str]) -> None:
+    """Writes a report, if a file was named for it.
+
+    Raises:
+        StorageFailed: It can't be written.
+    """
+    if path is None:
+        return
+    text = form(found)
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be written: {error}; name another file") from error
 
 
 def shown(found: Assessment) -> Iterator[RenderableType]:

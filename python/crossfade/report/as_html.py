@@ -15,6 +15,18 @@ TEMPLATES = Path(__file__).with_name("templates")
 WIDTHS = {"wide": 1030, "narrow": 340}
 
 
+def require_libraries() -> None:
+    """Raises LibraryMissing where `html` could not write, before an assessment is paid for."""
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise LibraryMissing(
+            f"an HTML report needs jinja2 and matplotlib, of which one can't be imported ({error}); "
+            "say pip install 'crossfade[report]', or write Markdown, which needs neither"
+        ) from error
+
+
 def html(assessment: Assessment) -> str:
     """One HTML file with everything that an assessment found: it loads nothing, runs nothing, and can be sent around.
 
@@ -29,16 +41,12 @@ def html(assessment: Assessment) -> str:
     Example:
         >>> Path("report.html").write_text(html(docs.assess(new)), encoding="utf-8")  # doctest: +SKIP
     """
-    try:
-        import jinja2
-        import markupsafe
+    require_libraries()
+    import jinja2
+    import markupsafe
 
-        from .charts import chart
-    except ImportError as error:
-        raise LibraryMissing(
-            f"an HTML report needs jinja2 and matplotlib, of which one can't be imported ({error}); "
-            "say pip install 'crossfade[report]', or write Markdown, which needs neither"
-        ) from error
+    from .charts import chart
+
     told = page(assessment)
     asked = [
         block for section in told.sections for block in section.blocks if isinstance(block, (Bars, Differences, Lines))
