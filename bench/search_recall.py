@@ -50,7 +50,7 @@ def in_pieces(docs: cf.Collection, world: World) -> dict[str, Any]:
 
 
 def _cut(index: VersionIndex, folder: str) -> VersionIndex:
-    ((number, rows),) = index._rows.items()
+    ((number, rows),) = index._files
     keys = index._locations.keys(RowRange(number, 0, len(rows)))
     sealed = max(0, len(rows) - TAIL)
     pools = []
@@ -60,7 +60,7 @@ def _cut(index: VersionIndex, folder: str) -> VersionIndex:
             info = build_segment(folder, uuid.uuid4().hex[:8], keys[part], np.ascontiguousarray(rows[part]), threads=2)
             assert info is not None
             pools.append(SegmentPool(folder, info, index.dim, handles=2, verified=_Nothing()))
-    return VersionIndex(index.dim, index._locations, index._rows, pools, [RowRange(number, sealed, len(rows))])
+    return VersionIndex(index.dim, index._locations, {number: rows}, pools, [RowRange(number, sealed, len(rows))])
 
 
 class _Nothing:
@@ -116,10 +116,9 @@ def exact(snapshot: Snapshot) -> Snapshot:
         number: VersionIndex(
             index.dim,
             index._locations,
-            index._rows,
+            dict(index._files),
             (),
-            [RowRange(file, 0, len(rows)) for file, rows in index._rows.items()],
-            threads=2,
+            [RowRange(file, 0, len(rows)) for file, rows in index._files],
         )
         for number, index in snapshot.indices.items()
     }

@@ -45,6 +45,7 @@ class Engine:
         tokens: Padded tokens of a run.
         step: What lengths are rounded up to; 1 for no padding.
         streams: Whether several runs at a time, a core each, are faster than one run on all.
+        own_threads: Whether several runs at a time are made by threads of a session's own, not by those who call.
         flags: Where the processor has none of these, the engine is slower than float32 and not tried unasked.
     """
 
@@ -58,6 +59,7 @@ class Engine:
     tokens: int
     step: int
     streams: bool = True
+    own_threads: bool = False
     flags: Collection[str] = ()
 
     @property
@@ -140,6 +142,7 @@ ENGINES = (
             open=_ov(precision),
             tokens=2_048 if precision == "bf16" else 256,
             step=16,
+            own_threads=True,
             flags=flags,
         )
         for precision, flags in (("float32", ()), ("bf16", ("amx_bf16", "avx512_bf16")))

@@ -44,23 +44,34 @@ class Runtime:
         self._dim = dim
         self._max_tokens = max_tokens
         self._streams = threads if engine.streams else 1
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[tuple[int, int], Session] = {}
         self._loading = lock()
         call_in_child(self._forget_sessions)
 
-    def session(self, streams: int) -> Session:
-        """The session for so many runs at a time.
+    def session(self, streams: int, niceness: int = 0) -> Session:
+        """The session for so many runs at a time, by threads that let others go first.
+
+        An engine that runs in the threads of whoever calls has one for every niceness. One with threads of its own has
+        several: these have the niceness of the thread that opened it for good.
 
         Raises:
             ModelDamaged: The engine can't load the graph.
         """
-        known = self._sessions.get(streams)
+        niceness = niceness if self.engine.own_threads else 0
+        which = streams, niceness
+        known = self._sessions.get(which)
         if known is not None:
             return known
         with self._loading:
-            if streams not in self._sessions:
-                self._sessions[streams] = self.engine.open(self._graph, self.threads, streams)
-            return self._sessions[streams]
+            if which not in self._sessions:
+                self._sessions[which] = self._open(streams, niceness)
+            return self._sessions[which]
+
+    def _open(self, streams: int, niceness: int) -> Session:
+        if not niceness:
+            return self.engine.open(self._graph, self.threads, streams)
+        with ThreadPoolExecutor(1, NAME, step_back, (niceness,)) as opener:
+            return opener.submit(self.engine.open, self._graph, self.threads, streams).result()
 
     def run(self, ids: Sequence[Ids], progress: Progress | None = None, threads: int | None = None) -> Rows:
         """Rows `(n, dim)` of `n` texts, in their order; `(0, dim)` for none.
@@ -94,8 +105,8 @@ class Runtime:
             session = self.session(1)
             yield from zip(groups, (self._batch(session, batch) for batch in work), strict=True)
             return
-        session = self.session(self._streams)
         most, niceness = (self._streams, BULK_NICENESS) if threads is None else (threads, BACKGROUND_NICENESS)
+        session = self.session(self._streams, niceness)
         with ThreadPoolExecutor(min(most, self._streams), NAME, step_back, (niceness,)) as pool:
             futures = {
                 pool.submit(self._batch, session, batch): group for batch, group in zip(work, groups, strict=True)
