@@ -76,7 +76,7 @@ def test_a_row_does_not_depend_on_its_neighbours(name: str, request: pytest.Fixt
 def test_rows_do_not_depend_on_threads(l3: Encoder) -> None:
     """One core or three give the same bits."""
     for threads in (1, 3):
-        encoder = Encoder.load("minilm-l3", threads=threads)
+        encoder = Encoder.load("minilm-l3", threads=threads, precision="float32", engine="onnxruntime")
         assert encoder.engine["threads"] == threads
         np.testing.assert_array_equal(encoder.encode(MIXED), l3.encode(MIXED))
 
