@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 # A hint is a wish: what comes of it is asked afterwards.
 HINTS = {"float32": "f32", "bf16": "bf16"}
+# Code is prepared for every shape and kept, here of the latest ones only: else a long fill, which sees many, would hold
+# hundreds of megabytes more. To prepare it anew takes no time that could be measured beside a run.
+_SHAPES_KEPT = 20
+_CODE_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}  # read from the environment, once
 
 
 class OvSession:
@@ -39,6 +44,7 @@ class OvSession:
             "INFERENCE_NUM_THREADS": cores,
             "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES_KEPT,
             "ENABLE_CPU_PINNING": False,  # several processes, and queries beside a long call, share the cores
         }
         try:
@@ -75,6 +81,8 @@ class OvSession:
 @functools.cache
 def _core() -> openvino.Core:
     """OpenVINO's one entry, kept for good: where 2026.4 was freed, Ctrl-C ended the process or was lost."""
+    for name, value in _CODE_KEPT.items():
+        os.environ.setdefault(name, value)
     import openvino
 
     return openvino.Core()
