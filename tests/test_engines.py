@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,6 @@ from crossfade.encoder.engines import ENGINES, REFERENCE, Engine
 from crossfade.encoder.fidelity import sample_texts
 from crossfade.encoder.int8 import BLOCK, rounded
 from crossfade.errors import EngineUnavailable, InvalidInput
-from support import holds_in_a_child
 from test_encoder_tiny import random_weights, write_bert
 
 HERE = [engine for engine in ENGINES if not engine.missing()]
@@ -64,14 +64,22 @@ def test_every_engine_gives_the_same_vectors(name: str, engine: Engine, l6: cf.E
 @pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])
 def test_a_forked_child_has_sessions_of_its_own(engine: Engine) -> None:
     """Threads of a session are gone after a fork; the child makes new ones instead of waiting for them."""
-    encoder = load("minilm-l6", engine)
-    many, one = encoder.encode(TEXTS), encoder.encode(TEXTS[:1])
-    assert holds_in_a_child(
-        lambda: (
-            np.allclose(encoder.encode(TEXTS[:1]), one, atol=1e-5)
-            and np.allclose(encoder.encode(TEXTS), many, atol=1e-5)
-        )
-    )
+    program = f"""
+import numpy as np
+import crossfade as cf
+from support import holds_in_a_child
+
+encoder = cf.Encoder.load("minilm-l6", engine={engine.name!r}, precision={engine.precision!r})
+texts = {TEXTS!r}
+many, one = encoder.encode(texts), encoder.encode(texts[:1])
+assert holds_in_a_child(
+    lambda: np.allclose(encoder.encode(texts[:1]), one, atol=1e-5)
+    and np.allclose(encoder.encode(texts), many, atol=1e-5)
+)
+"""
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", program], env=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])

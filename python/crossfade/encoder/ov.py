@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -85,4 +86,6 @@ def _core() -> openvino.Core:
         os.environ.setdefault(name, value)
     import openvino
 
+    # A model that is garbage in the parent must not be freed in a child: it would wait for threads that are not there.
+    os.register_at_fork(after_in_child=gc.freeze)
     return openvino.Core()
