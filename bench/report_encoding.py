@@ -200,7 +200,8 @@ def beside_queries(live: Report) -> Iterator[str]:
         "## Live queries while documents are re-embedded",
         "",
         f"`python -m bench.live`: a collection of {live['data']} migrates from {live['old']} to {live['new']} on "
-        f"{live['worker_cores']} core{'s' * (live['worker_cores'] > 1)}, in threads of the lowest priority, while searches come every "
+        f"{live['worker_cores']} core{'s' * (live['worker_cores'] > 1)}, in threads of the "
+        "lowest priority, while searches come every "
         f"{live['pace'] * 1e3:.0f} ms. The worker is paused and set going in turns of {live['seconds']:.0f} s, "
         f"{live['turns']} each; medians of the turns' quantiles of a search, with the encoding of the query by both "
         "models.",
