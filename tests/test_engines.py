@@ -61,6 +61,13 @@ def test_every_engine_gives_the_same_vectors(name: str, engine: Engine, l6: cf.E
     assert encoder.encode([]).shape == (0, 384)
 
 
+def succeeds(program: str) -> None:
+    """Runs a program in a process of its own: what else this one has done with an engine must not matter."""
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", program], env=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])
 def test_a_forked_child_has_sessions_of_its_own(engine: Engine) -> None:
     """Threads of a session are gone after a fork; the child makes new ones instead of waiting for them."""
@@ -77,9 +84,30 @@ assert holds_in_a_child(
     and np.allclose(encoder.encode(texts), many, atol=1e-5)
 )
 """
-    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", program], env=here, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    succeeds(program)
+
+
+@pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])
+def test_a_child_encodes_after_its_parent_has_freed_sessions(engine: Engine) -> None:
+    """Threads that an engine keeps for its next session are not there after a fork; nobody waits for them."""
+    program = f"""
+import gc
+import numpy as np
+import crossfade as cf
+from support import holds_in_a_child
+
+texts = {TEXTS!r}
+two = [cf.Encoder.load("minilm-l6", engine={engine.name!r}, precision={engine.precision!r}) for _ in range(2)]
+many, one = [[it.encode(part) for it in two][0] for part in (texts, texts[:1])]
+encoder = two.pop()
+two.clear()
+gc.collect()
+assert holds_in_a_child(
+    lambda: np.sum(encoder.encode(texts[:1]) * one, axis=1).min() >= 0.995
+    and np.sum(encoder.encode(texts) * many, axis=1).min() >= 0.995
+)
+"""
+    succeeds(program)
 
 
 @pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])

@@ -15,7 +15,7 @@ from .batching import Ids
 from .graph import IDS, MASK, Graph, GraphBuilder
 from .int8 import Int8Builder
 from .ort import OrtSession
-from .ov import OvSession
+from .ov import OvSession, is_barred
 from .rows import Rows
 
 Precision = Literal["auto", "float32", "bf16", "int8"]
@@ -99,7 +99,10 @@ def _on_card(provider: str) -> Callable[[Graph, int, int], Session]:
 
 
 def _ov(precision: str) -> Callable[[Graph, int, int], Session]:
-    return lambda graph, cores, streams: OvSession(graph, cores, streams, precision)
+    def opened(graph: Graph, cores: int, streams: int) -> Session:
+        return _ort(graph, cores, streams) if is_barred() else OvSession(graph, cores, streams, precision)
+
+    return opened
 
 
 def _unpadded() -> GraphBuilder:

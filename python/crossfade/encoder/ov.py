@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import gc
 import os
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class OvSession:
     """
 
     def __init__(self, graph: Graph, cores: int, streams: int, precision: str) -> None:
+        weakref.finalize(self, _count).atexit = False
         hints = {
             "INFERENCE_NUM_THREADS": cores,
             "NUM_STREAMS": streams,
@@ -86,6 +87,29 @@ def _core() -> openvino.Core:
         os.environ.setdefault(name, value)
     import openvino
 
-    # A model that is garbage in the parent must not be freed in a child: it would wait for threads that are not there.
-    os.register_at_fork(after_in_child=gc.freeze)
+    os.register_at_fork(after_in_child=_forked)
     return openvino.Core()
+
+
+class _Process:
+    """What this process knows of OpenVINO: how many sessions it has freed, and whether its parent had freed any."""
+
+    freed = 0
+    is_barred = False
+
+
+def _count() -> None:
+    _Process.freed += 1
+
+
+def _forked() -> None:
+    _Process.is_barred = _Process.is_barred or _Process.freed > 0
+
+
+def is_barred() -> bool:
+    """Whether OpenVINO can't be used: in a forked child whose parent has freed a session.
+
+    It keeps the threads of what was freed for the next model (`ExecutorManager`). A child takes them for idle ones,
+    though they are not there, and would wait for them for ever.
+    """
+    return _Process.is_barred
