@@ -25,13 +25,18 @@ void without_gil(double work, const Function& function) {
 
 constexpr std::size_t most_places = 1 << 24;
 
+inline py::tuple pair_of(py::handle object) {
+    require(py::isinstance<py::tuple>(object) && py::len(object) == 2, "an entry must be a tuple of two");
+    return py::reinterpret_borrow<py::tuple>(object);
+}
+
 // The files of a version, as (number, rows) each.
 class Files {
    public:
     explicit Files(const py::sequence& files) {
         for (const py::handle entry : files) {
-            const auto pair = py::reinterpret_borrow<py::sequence>(entry);
-            files_.push_back({pair[0].cast<std::int64_t>(), matrix(element_rows_of(pair[1]))});
+            const py::tuple pair = pair_of(entry);
+            files_.push_back({whole(pair[0]), matrix(element_rows_of(pair[1]))});
         }
     }
 
@@ -193,6 +198,7 @@ inline std::tuple<py::array, py::array, std::vector<std::size_t>, std::vector<fl
     require(query.single, "the query must be a vector");
     const Files files(files_object, query);
     Pile pile;
+    require(scored.size() == 2, "keys and scores must be two");
     const Rows scored_keys = keys_of(scored[0]);
     const Rows scores = optional_vector(scored[1], Dtype::float32, scored_keys.d);
     for (std::size_t i = 0; i < scored_keys.d; ++i) pile.add(scored_keys.as<std::uint64_t>()[i], scores.as<float>()[i]);
@@ -211,7 +217,7 @@ inline std::tuple<py::array, py::array, std::vector<std::size_t>, std::vector<fl
     std::vector<std::pair<Rows, Rows>> scans;
     std::size_t to_score = pile.keys.size();
     for (const py::handle entry : tail) {
-        const auto pair = py::reinterpret_borrow<py::sequence>(entry);
+        const py::tuple pair = pair_of(entry);
         scans.emplace_back(matrix(element_rows_of(pair[0])), keys_of(pair[1]));
         require(scans.back().first.d == query.d && scans.back().first.n == scans.back().second.d, "each row needs a key");
         to_score += scans.back().first.n;

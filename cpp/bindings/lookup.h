@@ -22,6 +22,16 @@ inline Mask mask_of(py::handle object) {
     return {static_cast<const bool*>(mask.data()), static_cast<std::size_t>(mask.shape(0))};
 }
 
+inline std::int64_t whole(py::handle object) {
+    require(py::isinstance<py::int_>(object), "a whole number is needed");
+    const std::int64_t number = PyLong_AsLongLong(object.ptr());
+    if (number == -1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        throw py::value_error("a number is out of range");
+    }
+    return number;
+}
+
 inline Rows keys_of(py::handle object) {
     const Rows keys = rows_of(object, Dtype::uint64);
     require(keys.single, "keys must be a vector");
@@ -52,8 +62,9 @@ class Places {
                 "places must be uint32");
         const Rows files = rows_of(tables[1], Dtype::int64);
         const Rows first_rows = rows_of(tables[2], Dtype::int64);
-        bits_ = tables[3].cast<std::size_t>();
-        require(files.single && first_rows.single && bits_ < 32, "tables must be vectors");
+        const std::int64_t bits = whole(tables[3]);
+        require(files.single && first_rows.single && bits >= 0 && bits < 32, "tables must be vectors, of runs below 2^32");
+        bits_ = static_cast<std::size_t>(bits);
         places_ = static_cast<const std::uint32_t*>(places.data());
         known_ = static_cast<std::uint64_t>(places.shape(0));
         files_ = files.as<std::int64_t>();

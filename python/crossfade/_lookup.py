@@ -60,7 +60,7 @@ def has(tables: Tables, files: Files, keys: Keys) -> Marks:
     """
     try:
         return _core.has(tables, files, keys)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InvalidInput(f"{error}; {_WANTED}") from error
 
 
@@ -75,7 +75,7 @@ def gather(tables: Tables, files: Files, keys: Keys, out: StoredRows) -> int:
     """
     try:
         return _core.gather(tables, files, keys, out)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InvalidInput(f"{error}; {_WANTED}, and out has the dtype of the rows") from error
 
 
@@ -89,7 +89,7 @@ def score(tables: Tables, files: Files, keys: Keys, queries: npt.NDArray[np.floa
     """
     try:
         scores, finite = _core.score(tables, files, keys, queries)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InvalidInput(f"{error}; {_WANTED}") from error
     if not finite:
         raise InvalidInput(_NOT_FINITE)
@@ -127,7 +127,7 @@ def rank(
     """
     try:
         best, scores, kept, least, finite = _core.rank(tables, files, query, scored, lists, tail, dead, allowed, count)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InvalidInput(f"{error}; {_WANTED}") from error
     if not finite:
         raise InvalidInput(_NOT_FINITE)

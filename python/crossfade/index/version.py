@@ -98,8 +98,9 @@ class VersionIndex:
         scores = np.empty(keys.shape, dtype=np.float32)
         admitted = _Admitted.of(dead, allowed)
         if admitted.left <= EXACT_ROWS:
+            every = self._every(admitted)
             for row, query in enumerate(queries):
-                keys[row], scores[row] = self._exact(query, count, admitted)
+                keys[row], scores[row], *_ = self._rank(query, count, [every], admitted)
             return keys, scores
         shares = [self._share(segment, max(count, _LEAST)) for segment in self._segments]
         asked = [_Asked(*it, admitted.dilution) for it in zip(self._segments, shares, strict=True)]
@@ -157,15 +158,15 @@ class VersionIndex:
             if not asked:
                 return found.keys, found.scores
             if any(it.depth > _DEEPEST for it in asked):
-                return self._exact(query, count, admitted)
+                found = self._rank(query, count, [self._every(admitted)], admitted)
+                return found.keys, found.scores
             near = [it.segment.search(query[np.newaxis], it.depth)[0][0] for it in asked]
             found = self._rank(query, count, near, admitted, scored=(found.keys, found.scores))
 
-    def _exact(self, query: Scores, count: int, admitted: _Admitted) -> tuple[Keys, Scores]:
+    def _every(self, admitted: _Admitted) -> Keys:
+        """All that may be found, and more: dead ones, and those without a row here."""
         allowed = admitted.allowed
-        keys = self._locations.known() if allowed is None else np.flatnonzero(allowed).astype(np.uint64)
-        found = self._rank(query, count, [keys], admitted)
-        return found.keys, found.scores
+        return self._locations.known() if allowed is None else np.flatnonzero(allowed).astype(np.uint64)
 
     def _rank(self, query: Scores, count: int, near: list[Keys], admitted: _Admitted, **more: Any) -> Ranked:
         more |= {"dead": admitted.dead, "allowed": admitted.allowed}
