@@ -62,6 +62,7 @@ sanitize-cpp:
 	cmake --build $(SAN)/cpp --parallel
 	$(SAN)/cpp/kernels_test
 
+KERNEL_TESTS := $(addprefix tests/test_,$(addsuffix .py,normalize project rescore merge_topk covariance candidates kernels))
 # The kernels' Python tests, at every level. Python itself has no sanitizer in it: its library is loaded first, and that of C++
 # with it, for the exceptions. What the interpreter keeps until its end would count as leaks.
 SANITIZED = ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)"
@@ -74,7 +75,7 @@ sanitize-python:
 	set -e; export $(SANITIZED); \
 	levels=$$($(SAN)/venv/bin/python -c "from crossfade import _core; print(*_core.instruction_sets())"); \
 	for level in $$levels; do \
-	    CROSSFADE_SIMD=$$level $(SAN)/venv/bin/python -m pytest --noconftest tests/test_kernels.py; \
+	    CROSSFADE_SIMD=$$level $(SAN)/venv/bin/python -m pytest --noconftest $(KERNEL_TESTS); \
 	done
 
 $(STAMP): $(NATIVE)

@@ -1,0 +1,54 @@
+"""Scores of carried rows: what a search asks all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from crossfade import _core, kernels
+from crossfade.bridge import Bridge
+from crossfade.search.carried import Carried
+from segments import normalized, numbered, version_of
+
+Keys = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
+
+
+@pytest.fixture(params=_core.instruction_sets())
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = kernels.instruction_set()
+    assert _core.force_instruction_set(request.param)
+    yield request.param
+    _core.force_instruction_set(before)
+
+
+@pytest.mark.parametrize("dims", [(8, 8), (33, 20), (20, 65)])
+def test_carried_scores_are_those_of_carried_rows(level: str, dims: tuple[int, int]) -> None:
+    """Without carrying a row, its score is what `Bridge.apply` of it gives, whatever was asked before, to the bit."""
+    rng = np.random.default_rng(0)
+    old = normalized(rng.standard_normal((300, dims[0])) + 0.5)
+    new = normalized(old @ rng.standard_normal(dims) + 0.3 * rng.standard_normal((300, dims[1])))
+    bridge = Bridge.fit(old.astype(np.float32), new.astype(np.float32))
+    version, keys = version_of(numbered(300, 5), old), rng.permutation(numbered(300, 5))
+    carried, fresh = Carried(bridge), Carried(bridge)
+    for query in new[:3].astype(np.float32):
+        first = carried.scores(version, keys[:7], query)
+        scores = carried.scores(version, keys, query)
+        np.testing.assert_allclose(scores, bridge.apply(version.gather(keys)) @ query, atol=2e-6)
+        assert first.tolist() == scores[:7].tolist()
+        assert scores.tolist() == fresh.scores(version, keys, query).tolist()
+    assert carried.scores(version, keys[:0], query).shape == (0,)
+
+
+def test_a_row_that_is_carried_to_zero_scores_zero() -> None:
+    """It has no direction; a search is not ended by it."""
+    pairs = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
+    learned = Bridge.fit(pairs, pairs)
+    bridge = Bridge(learned.matrix, np.zeros(4, np.float32), np.zeros(4, np.float32), learned.quality)
+    version = version_of(numbered(2), np.array([[0, 0, 0, 0], [0, 1, 0, 0]], np.float16))
+    scores = Carried(bridge).scores(version, numbered(2), np.array([0, 1, 0, 0], np.float32))
+    assert scores[0] == 0.0
+    assert scores[1] > 0.9
