@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 import crossfade as cf
 from embedding_service import DIM, KEY, SEED, Service, serving
 from support import COUNT, NEW, OLD, THIRD, filled, wrapped
+
+# A shell starts what it runs in the background with Ctrl-C ignored, which the processes that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -462,6 +462,7 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     kept = tmp_path / "demo.cf"
     measured = demo.run(Report(True), entries, questions=50, keep=str(kept), quiet_seconds=0.3)
     found = json.loads(json.dumps(measured.to_dict(), allow_nan=False))
+    assert measured.failures == ()
     assert (found["documents"], found["failed_searches"], found["rollback_identical"]) == (260, 0, True)
     assert [round(point["share"], 1) for point in found["shares"]][-1] == 1.0
     assert len(found["shares"]) == 11

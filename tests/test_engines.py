@@ -111,6 +111,25 @@ assert holds_in_a_child(
 
 
 @pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])
+def test_the_first_call_may_be_a_long_one(engine: Engine) -> None:
+    """Threads that are the first to run an engine, all at once, do not wait for each other."""
+    program = f"""
+import sys
+import crossfade as cf
+from support import holds_in_a_child
+
+encoder = cf.Encoder.load("minilm-l6", engine={engine.name!r}, precision={engine.precision!r}, threads=2)
+
+def encodes():
+    sys.setswitchinterval(1e-6)
+    return encoder.encode([f"{{n}} first words" * 40 for n in range(64)]).shape == (64, 384)
+
+assert all(holds_in_a_child(encodes) for _ in range(3))
+"""
+    succeeds(program)
+
+
+@pytest.mark.parametrize("engine", HERE, ids=[engine.label for engine in HERE])
 def test_an_interrupt_is_noticed_beside_an_engine(cache: Path, tmp_path: Path, engine: Engine) -> None:
     """Ctrl-C is a KeyboardInterrupt while an engine is there, after a fork, and when it is there no longer."""
     folder = write_bert(tmp_path / "m")

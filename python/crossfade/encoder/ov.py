@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossfade._forks import lock
 from crossfade.errors import EncodingFailed, EngineUnavailable, ModelDamaged
 
 from .batching import Ids
@@ -50,7 +51,8 @@ class OvSession:
             "ENABLE_CPU_PINNING": False,  # several processes, and queries beside a long call, share the cores
         }
         try:
-            core = _core()
+            with _opening:
+                core = _core()
             self._compiled = core.compile_model(core.read_model(single_file(graph)), "CPU", hints)
             hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         except Exception as error:  # openvino's own exceptions have no common base but this
@@ -88,7 +90,11 @@ def _core() -> openvino.Core:
     import openvino
 
     os.register_at_fork(after_in_child=_forked)
+    openvino.Type.f32.to_dtype()  # makes a table for good: two threads that both came first wait for each other for ever
     return openvino.Core()
+
+
+_opening = lock()
 
 
 class _Process:
