@@ -90,7 +90,7 @@ def _core() -> openvino.Core:
     import openvino
 
     os.register_at_fork(after_in_child=_forked)
-    openvino.Type.f32.to_dtype()  # makes a table for good: two threads that both came first wait for each other for ever
+    openvino.Type.f32.to_dtype()  # makes a table: two threads that came first would wait for each other for ever
     return openvino.Core()
 
 
