@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import crossfade as cf
 from crossfade import encoders
 from crossfade.catalog.versions import Version, read
 from crossfade.store import Store
+from support import COUNT, filled
 from test_encoder_tiny import write_bert
 
 
@@ -45,3 +47,28 @@ def test_an_absent_encoder_is_looked_for_in_the_end(
     assert known.find(version, again=False) is None
     (tmp_path / "away").rename(tmp_path / "model")
     assert known.find(version, again=False) is not None
+
+
+def test_the_next_model_is_ready_before_it_is_needed(folder: Path, tmp_path: Path, old: cf.Encoder) -> None:
+    """What a search finds to be migrated to, it loads in the background: none waits for it once the blend begins."""
+    model = write_bert(tmp_path / "next")
+    with filled(folder, old, COUNT) as docs, cf.Collection.open(folder, old, read_only=True) as service:
+        fade = docs.migrate(cf.Encoder.load(model))
+        assert service.search("alpha").explain().reason == "not fitted"
+        for thread in threading.enumerate():
+            if thread.name == "crossfade-prepare":
+                thread.join()
+        model.rename(tmp_path / "away")
+        fade.run(until=0.5)
+        assert service.search("alpha", merge="rrf").explain().reason == "merge"
+
+
+def test_a_model_that_is_gone_is_not_prepared(version: Version) -> None:
+    """Nobody is told but by the search that needs it."""
+    known = encoders.Encoders()
+    known.prepare(version)
+    for thread in threading.enumerate():
+        if thread.name == "crossfade-prepare":
+            thread.join()
+    with pytest.raises(cf.errors.EncoderMissing):
+        known.get(version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +35,7 @@ class Encoders:
     def __init__(self, *encoders: Encoder) -> None:
         self._by_space = {encoder.space.fingerprint: encoder for encoder in map(checked_encoder, encoders)}
         self._absent: dict[str, float] = {}  # by fingerprint, when it was looked for in vain
+        self._prepared: set[str] = set()
         self._lock = lock()
 
     def add(self, encoder: Encoder) -> None:
@@ -71,6 +73,25 @@ class Encoders:
         except EncoderMissing:
             self._absent[fingerprint] = time.monotonic()
             return None
+
+    def prepare(self, version: versions.Version) -> None:
+        """Gets the model of a version ready for queries, once, in the background; a callable or a service is not asked.
+
+        To load a model and to open its engine takes a second, for which the first search that needs it would wait.
+        """
+        fingerprint = version.space.fingerprint
+        if version.encoder is None or fingerprint in self._prepared:
+            return
+        self._prepared.add(fingerprint)
+        threading.Thread(target=self._ask, args=(version,), name="crossfade-prepare").start()
+
+    def _ask(self, version: versions.Version) -> None:
+        try:
+            encoder = self.find(version, again=False)
+            if encoder:
+                encoder.encode(["ready"], kind="query")
+        except ModelError as error:
+            _log.warning("the encoder of version %d does not answer: %s", version.id, error)
 
 
 def _load(version: versions.Version) -> Encoder:

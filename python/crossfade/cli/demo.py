@@ -89,6 +89,7 @@ def run(
         texts = [asked[name] for name in sorted(asked)]
         load = SearchLoad(lambda text: docs.search(text, k=TOP), texts, least_hits=TOP, seed=seed)
         stage = Run(report, docs, new, {name: asked[name] for name in chosen}, load, quiet_seconds)
+        docs.search(texts[0], k=TOP)  # a service's first search opens the model, and is no part of a migration
         with load:
             before = quiet(stage, BEFORE)
             fade(stage)

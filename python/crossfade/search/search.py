@@ -24,6 +24,8 @@ def rank_texts(view: View, asked: Asked, k: int, allowed: Mask | None, merge: Me
     """Ranks documents for texts: `k` at most for each, by the blend or by a classic merge of both versions."""
     state, encoders = view.snapshot.state, view.encoders
     pair = _pair(view, merge)
+    if pair is None and state.pair is not None:
+        encoders.prepare(state.pair[1])
     old_queries = _old_queries(view, pair[0], asked) if pair else None
     if pair is None or (old_queries is None and state.live == pair[1].id):
         queries = asked.encode(encoders.get(state.live_version))
