@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -83,7 +84,8 @@ class Encoders:
         if version.encoder is None or fingerprint in self._prepared:
             return
         self._prepared.add(fingerprint)
-        threading.Thread(target=self._ask, args=(version,), name="crossfade-prepare").start()
+        with contextlib.suppress(RuntimeError):  # no thread is to be had: who needs it loads it
+            threading.Thread(target=self._ask, args=(version,), name="crossfade-prepare").start()
 
     def _ask(self, version: versions.Version) -> None:
         try:
