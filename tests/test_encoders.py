@@ -61,14 +61,3 @@ def test_the_next_model_is_ready_before_it_is_needed(folder: Path, tmp_path: Pat
         model.rename(tmp_path / "away")
         fade.run(until=0.5)
         assert service.search("alpha", merge="rrf").explain().reason == "merge"
-
-
-def test_a_model_that_is_gone_is_not_prepared(version: Version) -> None:
-    """Nobody is told but by the search that needs it."""
-    known = encoders.Encoders()
-    known.prepare(version)
-    for thread in threading.enumerate():
-        if thread.name == "crossfade-prepare":
-            thread.join()
-    with pytest.raises(cf.errors.EncoderMissing):
-        known.get(version)

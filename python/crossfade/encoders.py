@@ -13,7 +13,7 @@ from crossfade._forks import lock
 from crossfade._values import shown
 from crossfade.catalog import versions
 from crossfade.encoder import Encoder
-from crossfade.errors import EncoderMissing, EngineUnavailable, InvalidInput, ModelError, SpaceMismatch
+from crossfade.errors import CrossfadeError, EncoderMissing, EngineUnavailable, InvalidInput, ModelError, SpaceMismatch
 
 ABSENT_SECONDS = 60.0
 
@@ -92,7 +92,7 @@ class Encoders:
             encoder = self.find(version, again=False)
             if encoder:
                 encoder.encode(["ready"], kind="query")
-        except ModelError as error:
+        except CrossfadeError as error:  # the search that needs it says so to somebody
             _log.warning("the encoder of version %d does not answer: %s", version.id, error)
 
 
