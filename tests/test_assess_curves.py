@@ -33,7 +33,9 @@ def test_the_prior_is_what_was_measured() -> None:
             lifts.append((values - old) / (new - old))
     assert len(lifts) == 6
     found = np.stack([np.min(lifts, axis=0), np.median(lifts, axis=0), np.max(lifts, axis=0)], axis=1)
-    np.testing.assert_allclose(MEASURED[:, 1:], np.minimum(found, 1.0), atol=0.008)
+    np.testing.assert_allclose(
+        MEASURED[:, 1:], np.minimum(found, 1.0), atol=0.008, err_msg="docs/fade.md was measured anew: set MEASURED"
+    )
 
 
 def test_without_a_log_only_a_random_order_has_a_curve(docs: cf.Collection) -> None:
@@ -75,7 +77,7 @@ def test_a_query_gains_by_its_own_candidates() -> None:
     curve = Expected(1.0, np.array([0.75, 0.25]), reached, worth, 1_000)
     assert curve(0.05) == pytest.approx(0.75)
     assert curve(0.5) == pytest.approx(0.75)
-    assert Expected(0.0, np.array([0.75, 0.25]), reached, worth, 1_000)(0.5) == pytest.approx(0.73)
+    assert Expected(0.0, np.array([0.75, 0.25]), reached, worth, 1_000)(0.5) == pytest.approx(MEASURED[5, 2])
 
 
 def test_under_64_documents_the_benefit_comes_with_the_cutover(tmp_path: Path) -> None:
