@@ -7,7 +7,7 @@ import pytest
 
 from crossfade.assess.benefit import reached
 from crossfade.assess.estimates import Estimate, ratio, total
-from crossfade.assess.growth import Growth, segments_of
+from crossfade.assess.growth import Built, Growth, segments_of
 from crossfade.store.sealing import TAIL_ROWS
 
 
@@ -55,20 +55,21 @@ def test_errors_are_carried_through_products_and_sums() -> None:
 def test_every_segment_that_is_built_counts() -> None:
     """Few rows need no index; many are built into segments that later ones take in."""
     assert segments_of(TAIL_ROWS) == []
-    assert segments_of(TAIL_ROWS + 1) == [TAIL_ROWS + 1]
-    sizes = segments_of(100 * (TAIL_ROWS + 1))
-    assert len(sizes) == 100
-    assert max(sizes) > 40 * TAIL_ROWS
-    assert sum(sizes) > 200 * TAIL_ROWS
+    assert segments_of(TAIL_ROWS + 1) == [(TAIL_ROWS + 1, 0)]
+    built = segments_of(100 * (TAIL_ROWS + 1))
+    assert len(built) == 100
+    assert max(it.rows for it in built) > 40 * TAIL_ROWS
+    assert 100 * TAIL_ROWS < sum(it.rows - it.there for it in built) < 300 * TAIL_ROWS
+    assert sum(it.rows for it in built) > 200 * TAIL_ROWS
 
 
 def test_growth_is_carried_on_by_n_log_n_with_its_trend_as_error() -> None:
     """Ten times the rows take ten times n log n; where measured times grew faster, the interval reaches further up."""
     steady, rising = Growth(4_096, 1e-5, 0.0, 0.0, 900.0), Growth(4_096, 1e-5, 0.1, 0.01, 900.0)
-    value, interval = steady.seconds([40_960])
+    value, interval = steady.seconds([Built(40_960, 0)])
     assert value == pytest.approx(1e-5 * 40_960 * np.log(40_960))
     assert interval == (value, value)
-    value, (low, high) = rising.seconds([40_960])
+    value, (low, high) = rising.seconds([Built(40_960, 0)])
     assert low == pytest.approx(0.98 * value)
     assert high == pytest.approx(1.02 * value * 10**0.1)
 

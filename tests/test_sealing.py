@@ -13,6 +13,7 @@ import pytest
 
 import crossfade as cf
 from crossfade.catalog import files, versions
+from crossfade.index import graph
 from crossfade.store import sealing
 from support import documents, filled, is_first, settle, text_of, wait_until
 
@@ -44,6 +45,56 @@ def test_sealing_changes_no_result(folder: Path, old: cf.Encoder, monkeypatch: p
         ]
         assert sum(shared) >= 0.99 * 10 * len(queries)
         is_first(docs, *range(0, 1_000, 97))
+
+
+def test_a_segment_that_is_merged_is_added_to(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that stand in its graph are not put in again, edited and deleted ones neither; where many died, all are."""
+    added: list[int] = []
+    add = graph.add
+
+    def counted(built: Any, keys: Any, *arguments: Any) -> None:
+        added.append(len(keys))
+        add(built, keys, *arguments)
+
+    monkeypatch.setattr(graph, "add", counted)
+    monkeypatch.setattr(sealing, "TAIL_ROWS", 100)
+    with cf.Collection.create(folder, old) as docs:
+        docs.upsert(documents(400))
+        settle(docs)
+        docs.delete([f"d{number}" for number in range(10)])
+        edited = [cf.Document(f"d{number}", text_of(5_000 + number)) for number in range(10, 20)]
+        added.clear()
+        docs.upsert([*edited, *documents(200, start=400)])
+        settle(docs)
+        assert sum(added) == 210
+        (segment,) = docs._store.snapshot().live._segments
+        assert segment.info.rows == 610
+        is_first(docs, 20, 399, 400, 599)
+
+        docs.delete([f"d{number}" for number in range(100, 200)])
+        added.clear()
+        docs.upsert(documents(400, start=600))
+        settle(docs)
+        assert sum(added) == len(docs) == 890
+        is_first(docs, 20, 399, 400, 999)
+
+
+def test_a_damaged_segment_is_not_added_to(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are built again from the vectors."""
+    monkeypatch.setattr(sealing, "TAIL_ROWS", 100)
+    with cf.Collection.create(folder, old) as docs:
+        docs.upsert(documents(400))
+        settle(docs)
+        (path,) = segments_of(folder)
+        path.chmod(0o600)
+        with path.open("r+b") as file:
+            file.seek(-100, 2)
+            file.write(b"damaged")
+        docs.upsert(documents(300, start=400))
+        settle(docs)
+        is_first(docs, 0, 399, 400, 699)
+        (segment,) = docs._store.snapshot().live._segments
+        assert segment.info.rows == 700
 
 
 def test_a_builder_compares_checksums_for_the_readers(

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from crossfade.errors import CollectionClosed, DamagedFile, InvalidInput, StorageFailed
 from crossfade.index import (
     NO_KEY,
+    Base,
     SegmentPool,
     build_segment,
     new_id,
@@ -61,6 +62,44 @@ def test_the_same_rows_give_the_same_file(tmp_path: Path) -> None:
 
     assert one.checksum == two.checksum
     assert one.name != two.name
+
+
+def test_rows_are_added_to_a_copy_of_a_graph(tmp_path: Path) -> None:
+    """What it gives is found like in a graph built at once; what it was copied from stays as it is."""
+    keys, rows = numbered(3_000, 5), clusters(3_000, 16, 0)
+    first = built(tmp_path, keys[::2].copy(), rows[::2].copy())
+    before = segment_path(tmp_path, first.name).read_bytes()
+
+    info = build_segment(tmp_path, new_id(), keys, rows, base=Base(first, keys[::2]))
+
+    assert info is not None
+    assert info.rows == 3_000
+    assert segment_path(tmp_path, first.name).read_bytes() == before
+    queries = clusters(3_100, 16, 0)[3_000:].astype(np.float32)
+    whole = pool_of(tmp_path, built(tmp_path, keys, rows), 16)
+    wanted = [{*exact(keys, rows, query, 10)} for query in queries]
+    for pool in (whole, pool_of(tmp_path, info, 16)):
+        found, _ = pool.search(queries, 10)
+        assert np.mean([len({*near.tolist()} & best) for near, best in zip(found, wanted, strict=True)]) >= 9.8
+
+
+def test_nothing_is_added_to_a_damaged_graph(tmp_path: Path) -> None:
+    """One flipped bit, or a file that is gone, is an error before usearch sees it; so are keys that don't belong."""
+    keys, rows = numbered(600), unit_rows(600)
+    first = built(tmp_path, keys[:300], rows[:300])
+    path = segment_path(tmp_path, first.name)
+    for wrong in (keys[:299], keys[400:]):
+        with pytest.raises(InvalidInput, match="a base must hold 300"):
+            build_segment(tmp_path, new_id(), keys[:350], rows[:350], base=Base(first, wrong))
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 4
+    overwrite(path, content)
+    with pytest.raises(DamagedFile, match="expected blake3"):
+        build_segment(tmp_path, new_id(), keys, rows, base=Base(first, keys[:300]))
+    path.unlink()
+    with pytest.raises(DamagedFile, match=first.name):
+        build_segment(tmp_path, new_id(), keys, rows, base=Base(first, keys[:300]))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_is_never_used_twice(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 from crossfade._values import checked_folder
 from crossfade.catalog import Connection, files, health, versions
 from crossfade.errors import CollectionExists, CrossfadeError, DamagedFile, InvalidInput, StorageFailed
-from crossfade.index import FileExtent, FilePair, SegmentInfo, copy_segment, copy_vectors
+from crossfade.index import FileExtent, FilePair, copy_segment, copy_vectors
 from crossfade.search.calibration import Calibration
 from crossfade.search.fade import Fade
-from crossfade.store import Layout, Store, sync_folder
+from crossfade.store import Layout, Store, info_of, sync_folder
 
 MOST_TRIES = 3
 MEGABYTE = 1_000_000
@@ -151,7 +151,7 @@ class _Copying:
         copy_vectors(pair, FileExtent(file.rows, file.block_bytes), destination, self._advance)
 
     def _segment(self, connection: Connection, segment: files.SegmentRow) -> None:
-        info = SegmentInfo(segment.name, segment.rows, segment.size, segment.checksum)
+        info = info_of(segment)
         source, copy = (store.layout.version(segment.version) for store in (self._store, self._copy))
         try:
             copy_segment(source, info, copy, self._advance)

@@ -5,18 +5,31 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from crossfade.catalog.files import SegmentRow
 from crossfade.index import graph
-from crossfade.store.sealing import TAIL_ROWS, to_merge
+from crossfade.store.contents import to_merge
+from crossfade.store.sealing import TAIL_ROWS
 
 from .estimates import Interval
 
 ROWS = 4_096
 STEP = 256
+
+
+class Built(NamedTuple):
+    """A segment of so many rows, of which so many stood in the graph that the others were added to."""
+
+    rows: int
+    there: int
+
+    @property
+    def work(self) -> float:
+        return _work(self.rows) - _work(self.there)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +54,10 @@ class Growth:
     spread: float
     bytes_a_row: float
 
-    def seconds(self, sizes: list[int]) -> tuple[float, Interval]:
-        """For building segments of so many rows one after the other, and what it may be instead."""
-        value = sum(self.coefficient * _work(size) for size in sizes)
-        carried = sum(self.coefficient * _work(size) * (max(size, 1) / self.rows) ** self.trend for size in sizes)
+    def seconds(self, built: list[Built]) -> tuple[float, Interval]:
+        """For building segments one after the other, and what it may be instead."""
+        value = sum(self.coefficient * it.work for it in built)
+        carried = sum(self.coefficient * it.work * (max(it.rows, 1) / self.rows) ** self.trend for it in built)
         low, high = sorted((value, carried))
         return value, (low * max(1.0 - 2.0 * self.spread, 0.0), high * (1.0 + 2.0 * self.spread))
 
@@ -69,17 +82,17 @@ def measure(rows: npt.NDArray[np.floating]) -> Growth:
     return Growth(len(taken), spent / _work(len(taken)), *_line(counts, seconds), size)
 
 
-def segments_of(rows: int) -> list[int]:
-    """The sizes of all segments that are built until so many rows are sealed, those too that later ones take in."""
+def segments_of(rows: int) -> list[Built]:
+    """All segments that are built until so many rows are sealed, those too that later ones take in."""
     standing: list[SegmentRow] = []
-    sizes: list[int] = []
+    built: list[Built] = []
     for number in range(rows // (TAIL_ROWS + 1)):
         merged = to_merge(standing, TAIL_ROWS + 1)
-        size = TAIL_ROWS + 1 + sum(segment.rows for segment in standing if segment.name in merged)
-        standing = [segment for segment in standing if segment.name not in merged]
-        standing.append(SegmentRow(str(number), 0, size, 0, ""))
-        sizes.append(size)
-    return sizes
+        size = TAIL_ROWS + 1 + sum(segment.rows for segment in merged)
+        standing = [segment for segment in standing if segment not in merged]
+        standing.append(SegmentRow(str(number), 0, size, 0, "", 0, 0))
+        built.append(Built(size, merged[0].rows if merged else 0))
+    return built
 
 
 def _work(rows: int) -> float:

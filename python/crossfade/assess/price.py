@@ -171,7 +171,7 @@ def _tokens_mean(sizes: Sizes, counted: int, distinct: int, paid: bool) -> str:
 def _index_means(growth: Growth | None, rows: int) -> str:
     if growth is None:
         return "so few rows are scanned, and need no index"
-    return f"from {growth.rows:,} rows by n·log n; every row is built into a segment more than once as these are merged"
+    return f"from {growth.rows:,} rows by n·log n; some rows are put in more than once, as segments are merged"
 
 
 def _time(seconds: float) -> str:

@@ -47,10 +47,10 @@ def storage(store: Store, rows: int, dim: int, growth: Growth | None) -> Storage
     """
     catalog, live, others, blocks, sealed = _standing(store)
     segments = segments_of(rows)
-    largest = segments[-1] if segments else 0
-    in_segments = (rows - rows % largest) if largest else 0
+    sealed_last = segments[-1].rows if segments else 0
+    in_segments = (rows - rows % sealed_last) if sealed_last else 0
     indexed = round(growth.bytes_a_row * in_segments) if growth else 0
-    building = round(growth.bytes_a_row * max(segments, default=0)) if growth else 0
+    building = round(growth.bytes_a_row * max((it.rows for it in segments), default=0)) if growth else 0
     new = round(rows * (dim * ROW_BYTES_A_VALUE + blocks)) + indexed
     now = catalog + live + others
     held = _held(rows, sealed), _held(rows, in_segments)

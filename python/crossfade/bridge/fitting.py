@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfade import kernels
+from crossfade._blas import one_thread
 from crossfade._forks import lazy
 from crossfade.errors import InvalidInput
 
@@ -122,9 +123,10 @@ class Solver:
     def solve(self, method: str, strength: float) -> Float64:
         """The matrix `(d1, d2)` of one candidate."""
         try:
-            if method == RIDGE:
-                return self._ridge(strength)
-            return self._procrustes() if method == PROCRUSTES else self._low_rank(strength)
+            with one_thread():
+                if method == RIDGE:
+                    return self._ridge(strength)
+                return self._procrustes() if method == PROCRUSTES else self._low_rank(strength)
         except np.linalg.LinAlgError as error:
             raise InvalidInput(f"no map can be learned from these rows: {error}; fit on more or other pairs") from error
 

@@ -24,13 +24,21 @@ class FileRow:
 
 @dataclasses.dataclass(frozen=True)
 class SegmentRow:
-    """A sealed usearch segment."""
+    """A sealed usearch segment.
+
+    Args:
+        name, version, rows, size, checksum: Where and what it is.
+        expansion: Candidates to keep in a search for the 100 nearest rows.
+        seq: The commit up to which the dead rows of its ranges were left out; -1 where that is not known.
+    """
 
     name: str
     version: int
     rows: int
     size: int
     checksum: str
+    expansion: int
+    seq: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +62,9 @@ def all_files(connection: Connection) -> list[FileRow]:
 def all_segments(connection: Connection) -> list[SegmentRow]:
     return [
         made(SegmentRow, row)
-        for row in connection.execute("SELECT name, version, rows, size, checksum FROM segment ORDER BY name")
+        for row in connection.execute(
+            "SELECT name, version, rows, size, checksum, expansion, seq FROM segment ORDER BY name"
+        )
     ]
 
 
@@ -88,7 +98,7 @@ def publish_segment(
     connection.executemany("DELETE FROM segment WHERE name = ?", ((name,) for name in merged))
     if segment:
         connection.execute(
-            "INSERT INTO segment (name, version, rows, size, checksum) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO segment (name, version, rows, size, checksum, expansion, seq) VALUES (?, ?, ?, ?, ?, ?, ?)",
             dataclasses.astuple(segment),
         )
         connection.executemany(

@@ -6,7 +6,7 @@ opened.
 
 from __future__ import annotations
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 APPLICATION_ID = 0x43464144  # "CFAD", in the SQLite header
 
 TABLES = """
@@ -176,5 +176,10 @@ CREATE TABLE judgement (                        -- how well a document answers a
     judge    TEXT NOT NULL,                     -- who said so: 'person', 'clicks', or a name
     PRIMARY KEY (query, document)
 ) WITHOUT ROWID;
+""",
+    5: """
+-- Candidates to keep in a search for the 100 nearest rows; those built before were not asked, and get what most need.
+ALTER TABLE segment ADD COLUMN expansion INTEGER NOT NULL DEFAULT 200;
+ALTER TABLE segment ADD COLUMN seq INTEGER NOT NULL DEFAULT -1;  -- rows that were dead by then are not in it
 """,
 }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from crossfade.catalog import files as file_rows
 from crossfade.catalog import health, versions
 from crossfade.catalog import tasks as task_rows
-from crossfade.index import FileExtent, FilePair, SegmentInfo
+from crossfade.index import FileExtent, FilePair
 from crossfade.store import Store
 
 MEGABYTE = 1_000_000
@@ -109,8 +109,3 @@ def pair_of(store: Store, version: versions.Version, file: file_rows.FileRow) ->
 def extent_of(file: file_rows.FileRow) -> FileExtent:
     """How much of a vector file is committed."""
     return FileExtent(file.rows, file.block_bytes)
-
-
-def info_of(segment: file_rows.SegmentRow) -> SegmentInfo:
-    """A segment as the index room knows it."""
-    return SegmentInfo(segment.name, segment.rows, segment.size, segment.checksum)

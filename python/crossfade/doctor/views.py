@@ -12,10 +12,10 @@ from crossfade.index import SegmentPool, segment_path
 from crossfade.search.calibration import Calibration
 from crossfade.search.fade import Fade
 from crossfade.space import Space
-from crossfade.store import Store
+from crossfade.store import Store, info_of
 from crossfade.store.sealing import BACKPRESSURE, TAIL_ROWS
 
-from .facts import Case, info_of
+from .facts import Case
 from .finding import REPAIR, Finding
 
 

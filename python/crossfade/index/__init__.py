@@ -9,13 +9,14 @@ from crossfade.index.files import new_id, try_lock
 from crossfade.index.locations import Locations, RowRange
 from crossfade.index.pool import SegmentPool, Verified
 from crossfade.index.scan import Scan, scan
-from crossfade.index.segment import SegmentInfo, build_segment, segment_path, temporary_path
+from crossfade.index.segment import Base, SegmentInfo, build_segment, segment_path, temporary_path
 from crossfade.index.vectors import FileExtent, FilePair, NewRows, VectorFile
 from crossfade.index.version import VersionIndex
 from crossfade.index.writer import VectorWriter, is_owned
 
 __all__ = [
     "NO_KEY",
+    "Base",
     "Block",
     "FileExtent",
     "FilePair",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,6 @@ from crossfade.index.vectors import ROW_BYTES_A_VALUE, Rows
 
 CONNECTIVITY = 16
 EXPANSION_ADD = 128
-EXPANSION_SEARCH = 64
 
 _ERRORS = (RuntimeError, ValueError, IndexError, MemoryError)
 # usearch raises the system's errors under their names; a file that is gone is no error of the system.
@@ -37,7 +38,6 @@ def new_graph(dim: int) -> Index:
         dtype="f16",
         connectivity=CONNECTIVITY,
         expansion_add=EXPANSION_ADD,
-        expansion_search=EXPANSION_SEARCH,
         multi=False,
         enable_key_lookups=False,
     )
@@ -85,22 +85,17 @@ def view(path: Path, rows: int, dim: int) -> Index:
         DamagedFile: The file says otherwise, or usearch refuses it.
         StorageFailed: The operating system could not read.
     """
-    _require_head(path, rows, dim)
-    try:
-        graph = new_graph(dim)
-        graph.view(str(path))
-    except _ERRORS as error:
-        if isinstance(error, MemoryError) or str(error) in _OF_THE_SYSTEM:
-            raise StorageFailed(
-                f"could not map {path}: {error}; free memory and descriptors, then try again"
-            ) from error
-        raise damaged(path, f"usearch refused it: {error}") from error
-    if (graph.size, graph.ndim, graph.connectivity) != (rows, dim, CONNECTIVITY):
-        raise damaged(path, f"usearch opened {graph.size} rows of {graph.ndim}, expected {rows} of {dim}")
-    return graph
+    return _opened(path, rows, dim, Index.view)
 
 
-def search(graph: Index, path: Path, queries: NDArray[np.float32], count: int) -> tuple[Keys, NDArray[np.float32]]:
+def load(path: Path, rows: int, dim: int) -> Index:
+    """The same in memory, to add to; it raises the same."""
+    return _opened(path, rows, dim, Index.load)
+
+
+def search(
+    graph: Index, path: Path, queries: NDArray[np.float32], count: int, expansion: int
+) -> tuple[Keys, NDArray[np.float32]]:
     """The approximate nearest rows of each query.
 
     Args:
@@ -108,6 +103,7 @@ def search(graph: Index, path: Path, queries: NDArray[np.float32], count: int) -
         path: Its file, for messages.
         queries: `(q, dim)` float32, finite, q ≥ 1.
         count: How many to find, at most as many as there are rows: usearch allocates for all of them.
+        expansion: How many candidates to keep meanwhile; fewer than `count` count as that many.
 
     Returns:
         keys: `(q, count)` uint64, best first, 2⁶⁴−1 where fewer were found.
@@ -117,6 +113,7 @@ def search(graph: Index, path: Path, queries: NDArray[np.float32], count: int) -
         DamagedFile: usearch could not search.
     """
     try:
+        graph.expansion_search = expansion  # type: ignore[misc]  # its setter stands apart from its getter
         matches = graph.search(queries, count, threads=1, exact=False)
     except _ERRORS as error:
         raise damaged(path, f"usearch could not search it: {error}") from error
@@ -133,6 +130,22 @@ def search(graph: Index, path: Path, queries: NDArray[np.float32], count: int) -
     keys[:, : near.shape[1]][present] = near[present]
     scores[:, : near.shape[1]][present] = np.float32(1.0) - distances[present]
     return keys, scores
+
+
+def _opened(path: Path, rows: int, dim: int, read: Callable[[Index, str], Any]) -> Index:
+    _require_head(path, rows, dim)
+    try:
+        graph = new_graph(dim)
+        read(graph, str(path))
+    except _ERRORS as error:
+        if isinstance(error, MemoryError) or str(error) in _OF_THE_SYSTEM:
+            raise StorageFailed(
+                f"could not map {path}: {error}; free memory and descriptors, then try again"
+            ) from error
+        raise damaged(path, f"usearch refused it: {error}") from error
+    if (graph.size, graph.ndim, graph.connectivity) != (rows, dim, CONNECTIVITY):
+        raise damaged(path, f"usearch opened {graph.size} rows of {graph.ndim}, expected {rows} of {dim}")
+    return graph
 
 
 def damaged(path: Path, what: str) -> DamagedFile:

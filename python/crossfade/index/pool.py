@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 from usearch.index import Index
 
 from crossfade.errors import CollectionClosed, InvalidInput
 from crossfade.index import files, graph
 from crossfade.index.blocks import NO_KEY, Keys
-from crossfade.index.segment import SegmentInfo, segment_path
-
-_READ_AT_ONCE = 1 << 20
+from crossfade.index.expansion import expansion_for
+from crossfade.index.segment import SegmentInfo, require_checksum, segment_path
 
 
 class Verified(Protocol):
@@ -118,7 +116,8 @@ class SegmentPool:
                 handle = self._idle.pop()
             except IndexError:
                 handle = self._open()
-            found = graph.search(handle, self._path, queries, depth)
+            expansion = expansion_for(depth, self._info.expansion)
+            found = graph.search(handle, self._path, queries, depth, expansion)
             if not self._closed:
                 self._idle.append(handle)
             return found
@@ -137,9 +136,5 @@ def _verify(path: Path, info: SegmentInfo, verified: Verified) -> None:
         identity = f"{path.name}:{status.st_size}:{status.st_ino}:{status.st_mtime_ns}"
         if verified.is_verified(identity):
             return
-        hasher = blake3()
-        while piece := os.read(descriptor, _READ_AT_ONCE):
-            hasher.update(piece)
-    if hasher.hexdigest() != info.checksum:
-        raise graph.damaged(path, f"expected blake3 {info.checksum}, found {hasher.hexdigest()}")
+        require_checksum(path, descriptor, info)
     verified.remember(identity)

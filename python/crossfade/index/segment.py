@@ -13,26 +13,45 @@ from typing import NamedTuple
 
 import numpy as np
 from blake3 import blake3
+from numpy.typing import NDArray
+from usearch.index import Index
 
 from crossfade.errors import InvalidInput, StorageFailed
-from crossfade.index import files, graph
+from crossfade.index import expansion, files, graph
 from crossfade.index.blocks import Keys, require_keys
 from crossfade.index.vectors import Rows
 
 _ADD_AT_ONCE = 512
+_READ_AT_ONCE = 1 << 20
 _PROBES = 64
-_PROBE_DEPTH = 10
+_PROBE_DEPTH, _PROBE_EXPANSION = 10, 64
 # A probe may miss in a sound graph, whose recall is below 1; in one with unreachable parts many do.
 _PROBES_FOUND = 0.9
 
 
 class SegmentInfo(NamedTuple):
-    """A sealed segment as the catalog lists it: id, rows, bytes, and blake3 in hexadecimal digits."""
+    """A sealed segment as the catalog lists it.
+
+    Args:
+        name: Eight hexadecimal digits.
+        rows: How many.
+        size: Bytes.
+        checksum: blake3 in hexadecimal digits.
+        expansion: Candidates to keep in a search for the 100 nearest rows, as `expansion.learn` found it.
+    """
 
     name: str
     rows: int
     size: int
     checksum: str
+    expansion: int
+
+
+class Base(NamedTuple):
+    """A segment to add to, and the keys of its graph `(n,)` uint64, n = `info.rows`."""
+
+    info: SegmentInfo
+    keys: Keys
 
 
 def segment_path(folder: str | Path, name: str) -> Path:
@@ -51,6 +70,7 @@ def build_segment(
     keys: Keys,
     rows: Rows,
     *,
+    base: Base | None = None,
     threads: int = 1,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> SegmentInfo | None:
@@ -64,6 +84,8 @@ def build_segment(
         name: Eight hexadecimal digits, never used before.
         keys: `(n,)` uint64, n ≥ 1, no key twice, none of them 2⁶⁴−1.
         rows: `(n, dim)` float16, finite; may be mapped.
+        base: A segment of the same folder with some of these rows and no others; the rest are added to a copy of its
+            graph, as if they had come later.
         threads: Threads that add. Only 1 gives the same file from the same rows; more can leave rows that no
             search reaches (unum-cloud/USearch#735), which the check at the end notices where they are many.
         cancelled: Asked between batches of 512 rows; where it says yes, nothing is left behind.
@@ -73,31 +95,62 @@ def build_segment(
 
     Raises:
         InvalidInput: An argument can't be used.
+        DamagedFile: The base is damaged.
         StorageFailed: The file could not be written, or usearch could not build it.
     """
     path, temporary = segment_path(folder, name), temporary_path(folder, name)
     _require_rows(keys, rows)
     if path.exists():
         raise InvalidInput(f"{path} exists; a segment's id is never used twice, take one from new_id()")
-    built = graph.new_graph(rows.shape[1])
-    for start in range(0, len(rows), _ADD_AT_ONCE):
+    if base:
+        built, missing = _copied(folder, base, rows.shape[1]), _missing(keys, base)
+    else:
+        built, missing = graph.new_graph(rows.shape[1]), np.arange(len(keys))
+    for start in range(0, len(missing), _ADD_AT_ONCE):
         if cancelled():
             return None
-        batch = slice(start, start + _ADD_AT_ONCE)
+        batch = missing[start : start + _ADD_AT_ONCE]
         graph.add(built, keys[batch], rows[batch], threads)
     content = graph.serialize(built)
     with files.storage("write", temporary):
         temporary.unlink(missing_ok=True)
         try:
             _write(temporary, content)
-            _probe(temporary, keys, rows)
+            learned = _probe(temporary, keys, rows)
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         files.sync_folder(path.parent)
     # Of what was meant to be written, not of what a failing disk gives back.
-    return SegmentInfo(name, len(rows), len(content), blake3(content).hexdigest())
+    return SegmentInfo(name, len(rows), len(content), blake3(content).hexdigest(), learned)
+
+
+def require_checksum(path: Path, descriptor: int, info: SegmentInfo) -> None:
+    """Reads a segment from where `descriptor` stands, at its beginning.
+
+    Raises:
+        DamagedFile: It is another than the catalog lists.
+    """
+    hasher = blake3()
+    while piece := os.read(descriptor, _READ_AT_ONCE):
+        hasher.update(piece)
+    if hasher.hexdigest() != info.checksum:
+        raise graph.damaged(path, f"expected blake3 {info.checksum}, found {hasher.hexdigest()}")
+
+
+def _copied(folder: str | Path, base: Base, dim: int) -> Index:
+    path = segment_path(folder, base.info.name)
+    with files.reading(path) as descriptor:
+        require_checksum(path, descriptor, base.info)
+    return graph.load(path, base.info.rows, dim)
+
+
+def _missing(keys: Keys, base: Base) -> NDArray[np.int64]:
+    """Where the keys stand that the base's graph lacks."""
+    if len(base.keys) != base.info.rows or not np.isin(base.keys, keys).all():
+        raise InvalidInput(f"a base must hold {base.info.rows} of the keys and no others, got {len(base.keys)} keys")
+    return np.flatnonzero(~np.isin(keys, base.keys))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -110,17 +163,19 @@ def _write(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def _probe(path: Path, keys: Keys, rows: Rows) -> None:
+def _probe(path: Path, keys: Keys, rows: Rows) -> int:
+    """Searches what was written, and gives the expansion that it needs."""
     opened = graph.view(path, len(rows), rows.shape[1])
     sample = np.unique(np.linspace(0, len(rows) - 1, _PROBES, dtype=np.int64))
     queries = rows[sample].astype(np.float32)
-    near, scores = graph.search(opened, path, queries, min(_PROBE_DEPTH, len(rows)))
+    near, scores = graph.search(opened, path, queries, min(_PROBE_DEPTH, len(rows)), _PROBE_EXPANSION)
     itself = (near == keys[sample][:, np.newaxis]).any(axis=1)
     # A row may lie among more than ten equal ones, and a longer row may have the greater product.
     as_good = scores[:, 0] >= np.einsum("nd,nd->n", queries, queries) * np.float32(0.999)
     found = int((itself | as_good).sum())
     if found < _PROBES_FOUND * len(sample):
         raise StorageFailed(f"only {found} of {len(sample)} rows of a new segment were found again; build it again")
+    return expansion.learn(lambda *asked: graph.search(opened, path, *asked)[0], keys, rows)
 
 
 def _require_rows(keys: Keys, rows: Rows) -> None:

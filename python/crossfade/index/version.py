@@ -27,8 +27,7 @@ _DEEPEST = 4_096
 # Graphs compare with the query rounded to float16, so that the last places may be swapped with the next ones.
 _SPARE = 16
 _WIDEN = 4
-# Standard deviations by which a segment may have more of the best rows than its share; asked for so many, a graph finds
-# 95 % of those that are its share.
+# Standard deviations by which a segment may have more of the best rows than its share, as in drawing lots.
 _CHANCE = 4.0
 # Graphs are asked as thoroughly for a few rows as for so many: among texts that are nearly the same they would lose 3 %
 # of the ten best.
@@ -181,8 +180,8 @@ class VersionIndex:
 
     def _share(self, segment: SegmentPool, count: int) -> int:
         """How many of the best `count` stand in a segment, if it is like the others; with room for chance."""
-        expected = count * segment.info.rows / self._standing
-        return math.ceil(expected + _CHANCE * math.sqrt(expected))
+        part = segment.info.rows / self._standing
+        return math.ceil(count * part + _CHANCE * math.sqrt(count * part * (1.0 - part)))
 
     def _require_queries(self, queries: Scores) -> Scores:
         if queries.dtype != np.float32 or queries.ndim != 2 or queries.shape[1] != self.dim:

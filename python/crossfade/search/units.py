@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crossfade._blas import one_thread
 from crossfade.errors import InvalidInput
 
 Float32 = NDArray[np.float32]
@@ -68,7 +69,8 @@ class StandardUnits:
         if not sphere > _TINY:
             raise InvalidInput("the rows are all the same; sample rows of different texts")
         shrinkage = weight / (count + weight)
-        values, vectors = np.linalg.eigh(covariance)
+        with one_thread():
+            values, vectors = np.linalg.eigh(covariance)
         values = np.maximum((1.0 - shrinkage) * values + shrinkage * sphere, 0.0)
         kept = min(AXES, dim - 1)
         floor = max(float(values[: dim - kept].mean()), _TINY * sphere)

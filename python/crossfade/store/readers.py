@@ -19,7 +19,6 @@ from crossfade.index import (
     FileExtent,
     Locations,
     RowRange,
-    SegmentInfo,
     SegmentPool,
     VectorFile,
     VersionIndex,
@@ -27,6 +26,7 @@ from crossfade.index import (
 from crossfade.index.files import storage
 from crossfade.space import Space
 
+from .contents import info_of
 from .layout import Layout
 from .snapshot import Snapshot, grown
 
@@ -230,7 +230,7 @@ class _VersionReader:
             return True
         if segment.name in self.lost:
             return False
-        info = SegmentInfo(segment.name, segment.rows, segment.size, segment.checksum)
+        info = info_of(segment)
         try:
             pool = SegmentPool(self._folder, info, self._space.dim, handles=HANDLES, verified=self._verified)
         except DamagedFile:

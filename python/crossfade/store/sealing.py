@@ -10,23 +10,20 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from crossfade._forks import only_here
-from crossfade.catalog import Database, documents, files, versions
+from crossfade.catalog import Database, files, versions
 from crossfade.encoder import BACKGROUND_NICENESS, step_back
-from crossfade.errors import CollectionError, StorageFailed
-from crossfade.index import FileExtent, SegmentInfo, SegmentPool, VectorFile, build_segment, try_lock
+from crossfade.errors import CollectionError, DamagedFile, StorageFailed
+from crossfade.index import Base, SegmentInfo, SegmentPool, build_segment, try_lock
 
+from .contents import Contents, Keys, Rows
 from .layout import Layout
 from .readers import CatalogVerified
 
 TAIL_ROWS = 4_096  # scanned exactly in a quarter of a millisecond at 384 dims
-MOST_SEGMENTS = 4  # every segment costs a search of its own
 BACKPRESSURE = 8  # a writer that is this many tails ahead waits
 # A reader may open a segment that was replaced a moment ago; after this long it has taken a newer snapshot.
 GRACE_SECONDS = 60.0
@@ -137,28 +134,29 @@ class Sealer:
             state = versions.read(connection)
             if version not in state.versions:
                 return False
-            mine = [file for file in files.all_files(connection) if file.version == version]
-            segments = [segment for segment in files.all_segments(connection) if segment.version == version]
-            tail = [files.Range(file.number, file.sealed_rows, file.rows) for file in mine]
-            merged = to_merge(segments, sum(part.stop - part.start for part in tail))
-            wanted = files.ranges(connection, merged) + tail
-            dead = documents.tombstones(connection, -1)
-        _remove_replaced(folder, {segment.name for segment in segments})
-        space = state.versions[version].space
-        keys, rows = _collect(folder, space.dim, space.fingerprint, mine, wanted, dead)
-        name = uuid.uuid4().hex[:8]
-        info: SegmentInfo | None = None
+            contents = Contents.read(connection, state, version)
+        _remove_replaced(folder, {segment.name for segment in contents.segments})
+        keys, rows, base, seq = contents.take(folder)
+        segment: files.SegmentRow | None = None
         if len(keys):
-            info = build_segment(folder, name, keys, rows, cancelled=lambda: self._closing)
+            info = self._build(folder, keys, rows, base)
             if info is None:
                 return False
             # Here it holds nobody up: else the first search of every reader would compare the checksum.
-            SegmentPool(folder, info, space.dim, handles=1, verified=CatalogVerified(self._database)).close()
+            SegmentPool(folder, info, contents.space.dim, handles=1, verified=CatalogVerified(self._database)).close()
+            segment = files.SegmentRow(version=version, seq=seq, **info._asdict())
         with self._database.writing() as connection:
             if version in versions.read(connection).versions:
-                segment = files.SegmentRow(name, version, info.rows, info.size, info.checksum) if info else None
-                files.publish_segment(connection, segment, tail, merged)
+                files.publish_segment(connection, segment, contents.tail, [it.name for it in contents.merged])
         return True
+
+    def _build(self, folder: Path, keys: Keys, rows: Rows, base: Base | None) -> SegmentInfo | None:
+        """A segment of its own, or what is missing in a copy of another one; None where it was stopped."""
+        name = uuid.uuid4().hex[:8]
+        if base:
+            with contextlib.suppress(DamagedFile):  # then all is built
+                return build_segment(folder, name, keys, rows, base=base, cancelled=lambda: self._closing)
+        return build_segment(folder, name, keys, rows, cancelled=lambda: self._closing)
 
 
 class _Builder(threading.Thread):
@@ -219,41 +217,6 @@ def only_builder(folder: Path, name: str = "seal.lock") -> Iterator[bool]:
                 fcntl.flock(lock, fcntl.LOCK_UN)  # of a copy too, in a child forked in the next moment
     finally:
         os.close(lock)
-
-
-def to_merge(segments: Sequence[files.SegmentRow], rows: int) -> list[str]:
-    """Which segments a new one of `rows` rows takes in: those not much larger, and more where there are too many."""
-    merged: list[str] = []
-    left = len(segments) + 1
-    for segment in sorted(segments, key=lambda segment: segment.rows):
-        if segment.rows <= 2 * rows or left > MOST_SEGMENTS:
-            merged.append(segment.name)
-            rows += segment.rows
-            left -= 1
-    return merged
-
-
-def _collect(
-    folder: Path,
-    dim: int,
-    fingerprint: str,
-    rows_of: Sequence[files.FileRow],
-    wanted: Sequence[files.Range],
-    dead: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float16]]:
-    """Keys and rows of those ranges that are still current, each key once."""
-    keys: list[npt.NDArray[np.uint64]] = [np.empty(0, np.uint64)]
-    rows: list[npt.NDArray[np.float16]] = [np.empty((0, dim), np.float16)]
-    for file in rows_of:
-        reader = VectorFile.map(folder, file.id, dim, fingerprint)
-        file_keys = reader.refresh(FileExtent(file.rows, file.block_bytes)).keys
-        for part in wanted:
-            if part.file == file.number:
-                alive = ~np.isin(file_keys[part.start : part.stop], dead.astype(np.uint64))
-                keys.append(file_keys[part.start : part.stop][alive])
-                rows.append(reader.rows()[part.start : part.stop][alive])
-    unique, first = np.unique(np.concatenate(keys), return_index=True)
-    return unique, np.concatenate(rows)[first]
 
 
 def _remove_replaced(folder: Path, current: set[str]) -> None:
