@@ -22,10 +22,12 @@ from crossfade.errors import CollectionClosed, InvalidInput
 from crossfade.migration import BUDGET_SECONDS, Migration
 from crossfade.orders import Order, parse
 from crossfade.search import Hits, How, Searcher, check_question
+from crossfade.search.fade import Fade
+from crossfade.search.judgement import Judgement
 from crossfade.search.log import Log
 from crossfade.search.merges import NAMES, Merge
 from crossfade.space import Space
-from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, vectors_of
+from crossfade.status import Failure, Status, VectorInfo, describe, failures_of, figures_of, vectors_of
 from crossfade.store import Store
 from crossfade.upsert import Upserted, check_vectors, upsert, upsert_stream
 
@@ -280,7 +282,7 @@ class Collection(Log, Judging, Assessable):
             state.documents,
             state.live,
             [describe(version) for version in state.versions.values()],
-            current.status().to_dict() | current.learned() if current else None,
+            current.status().to_dict() | _learned(self._searcher.fade) if current else None,
         )
 
     def backup(self, destination: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Backup:
@@ -331,3 +333,9 @@ class Collection(Log, Judging, Assessable):
         except CollectionClosed:
             return f"Collection({str(self.path)!r}, closed)"
         return f"Collection({status.path!r}, {status.documents} documents, {len(status.versions)} versions)"
+
+
+def _learned(fade: Fade | None) -> dict[str, Any]:
+    """What the Bridge has reached, None where there is none, and what queries say."""
+    judgement = fade.judgement if fade else Judgement(full_weight=0.0)
+    return {"bridge": figures_of(fade.bridge.quality if fade else None), "guard": judgement.to_dict()}

@@ -18,7 +18,6 @@ from crossfade.orders import Order, parse
 from crossfade.search.fade import Fade
 from crossfade.search.judgement import Judgement
 from crossfade.space import Space
-from crossfade.status import figures_of
 from crossfade.store import Store
 
 from . import roles
@@ -232,12 +231,6 @@ class Migration:
         _, current = self._read()
         with Stop() as asked:
             return judge(self._store, self._encoders, current, judged(queries, qrels), asked)
-
-    def learned(self) -> dict[str, Any]:
-        """What the Bridge has reached, None where there is none, and what queries say, as plain values."""
-        fade = self._fade(self._read()[1])
-        judgement = fade.judgement if fade else Judgement(full_weight=0.0)
-        return {"bridge": figures_of(fade.bridge.quality if fade else None), "guard": judgement.to_dict()}
 
     @property
     def quality(self) -> Quality | None:

@@ -12,6 +12,7 @@ from crossfade import kernels
 from crossfade._arrays import numbers_of
 from crossfade._forks import lock
 from crossfade._values import items_of, shown
+from crossfade.catalog import versions
 from crossfade.catalog.versions import State
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput, SpaceMismatch
@@ -133,14 +134,21 @@ class Searcher:
             hits = documents_of(view, rankings, partial=True)
         return hits
 
+    @property
+    def fade(self) -> Fade | None:
+        """What was learned of the two versions of the current migration; None where nothing was, or it is damaged."""
+        with self._store.reading() as connection:
+            return self._fade_of(versions.read(connection))
+
     def _view(self) -> View:
         snapshot = self._store.snapshot()
-        current = snapshot.state.migration
-        fade = None
-        if current and current.bridge and snapshot.state.pair:
-            fade = self._load_fade(current.source, current.target, current.bridge)
+        fade = self._fade_of(snapshot.state) if snapshot.state.pair else None
         calibration = self._load_calibration(snapshot.state)
         return View(snapshot, self._store.database, self._encoders, fade, calibration)
+
+    def _fade_of(self, state: State) -> Fade | None:
+        current = state.migration
+        return self._load_fade(current.source, current.target, current.bridge) if current and current.bridge else None
 
     def _load_fade(self, *named: *tuple[int, int, str]) -> Fade | None:
         latest = self._fade
