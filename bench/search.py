@@ -34,6 +34,7 @@ from bench.search_data import Rows, World, real, synthetic, timed_encoders
 from bench.search_recall import candidate_recall, filtered, in_pieces, share_found
 from bench.search_table import table
 from crossfade.index import graph
+from crossfade.index.form import FLOAT16
 from crossfade.store.log import INTERVAL_SECONDS
 
 K = 100
@@ -131,7 +132,7 @@ class Plain:
         rows = version.gather(keys).astype(np.float16)
         self.path, self.queries = path, queries
         if not path.exists():
-            index = graph.new_graph(version.dim)
+            index = graph.new_graph(version.dim, FLOAT16)
             index.add(keys, rows, threads=0)
             index.save(str(path))
         asked = queries[:200]
@@ -145,7 +146,7 @@ class Plain:
 
     def open(self, expansion: int | None = None) -> Any:
         """All calls on one object wait for each other, so every client has its own."""
-        index = graph.new_graph(self.queries.shape[1])
+        index = graph.new_graph(self.queries.shape[1], FLOAT16)
         index.load(str(self.path))
         index.expansion_search = expansion or self.expansion
         return index

@@ -278,9 +278,9 @@ def test_replacing_segments_keeps_every_row_listed(catalog: Database) -> None:
         files.extend(connection, row.number, 300, 9_000)
         for name, part in (("a" * 8, (0, 100)), ("b" * 8, (100, 200))):
             files.publish_segment(
-                connection, files.SegmentRow(name, 1, 100, 1, "x", 150, 7), [files.Range(row.number, *part)], []
+                connection, files.SegmentRow(name, 1, 100, 1, "x", 150, 0.0, 7), [files.Range(row.number, *part)], []
             )
-        merged = files.SegmentRow("c" * 8, 1, 300, 1, "x", 150, 7)
+        merged = files.SegmentRow("c" * 8, 1, 300, 1, "x", 150, 0.0, 7)
         files.publish_segment(connection, merged, [files.Range(row.number, 200, 300)], ["a" * 8, "b" * 8])
         assert files.all_segments(connection) == [merged]
         assert sorted((part.start, part.stop) for part in files.ranges(connection, ["c" * 8])) == [

@@ -52,9 +52,9 @@ def test_a_segment_that_is_merged_is_added_to(folder: Path, old: cf.Encoder, mon
     added: list[int] = []
     add = graph.add
 
-    def counted(built: Any, keys: Any, *arguments: Any) -> None:
+    def counted(built: Any, form: Any, keys: Any, *arguments: Any) -> None:
         added.append(len(keys))
-        add(built, keys, *arguments)
+        add(built, form, keys, *arguments)
 
     monkeypatch.setattr(graph, "add", counted)
     monkeypatch.setattr(sealing, "TAIL_ROWS", 100)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from crossfade.catalog.files import SegmentRow
 from crossfade.index import graph
+from crossfade.index.form import Form
 from crossfade.store.contents import to_merge
 from crossfade.store.sealing import TAIL_ROWS
 
@@ -69,12 +70,13 @@ def measure(rows: npt.NDArray[np.floating]) -> Growth:
         StorageFailed: usearch could not build it.
     """
     taken = np.asarray(rows[:ROWS], np.float16)
-    built = graph.new_graph(taken.shape[1])
+    form = Form.of(taken)
+    built = graph.new_graph(taken.shape[1], form)
     counts, seconds, spent = [], [], 0.0
     for start in range(0, len(taken), STEP):
         keys = np.arange(start, min(start + STEP, len(taken)), dtype=np.uint64)
         began = time.perf_counter()
-        graph.add(built, keys, taken[start : start + STEP], 1)
+        graph.add(built, form, keys, taken[start : start + STEP], 1)
         spent += time.perf_counter() - began
         counts.append(start + len(keys))
         seconds.append(spent)
@@ -90,7 +92,7 @@ def segments_of(rows: int) -> list[Built]:
         merged = to_merge(standing, TAIL_ROWS + 1)
         size = TAIL_ROWS + 1 + sum(segment.rows for segment in merged)
         standing = [segment for segment in standing if segment not in merged]
-        standing.append(SegmentRow(str(number), 0, size, 0, "", 0, 0))
+        standing.append(SegmentRow(str(number), 0, size, 0, "", 0, 0.0, 0))
         built.append(Built(size, merged[0].rows if merged else 0))
     return built
 

@@ -29,6 +29,7 @@ class SegmentRow:
     Args:
         name, version, rows, size, checksum: Where and what it is.
         expansion: Candidates to keep in a search for the 100 nearest rows.
+        scale: Of its rows in int8; 0 where its graph keeps them as float16.
         seq: The commit up to which the dead rows of its ranges were left out; -1 where that is not known.
     """
 
@@ -38,6 +39,7 @@ class SegmentRow:
     size: int
     checksum: str
     expansion: int
+    scale: float
     seq: int
 
 
@@ -63,7 +65,7 @@ def all_segments(connection: Connection) -> list[SegmentRow]:
     return [
         made(SegmentRow, row)
         for row in connection.execute(
-            "SELECT name, version, rows, size, checksum, expansion, seq FROM segment ORDER BY name"
+            "SELECT name, version, rows, size, checksum, expansion, scale, seq FROM segment ORDER BY name"
         )
     ]
 
@@ -98,7 +100,8 @@ def publish_segment(
     connection.executemany("DELETE FROM segment WHERE name = ?", ((name,) for name in merged))
     if segment:
         connection.execute(
-            "INSERT INTO segment (name, version, rows, size, checksum, expansion, seq) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO segment (name, version, rows, size, checksum, expansion, scale, seq) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             dataclasses.astuple(segment),
         )
         connection.executemany(

@@ -180,6 +180,7 @@ CREATE TABLE judgement (                        -- how well a document answers a
     5: """
 -- Candidates to keep in a search for the 100 nearest rows; those built before were not asked, and get what most need.
 ALTER TABLE segment ADD COLUMN expansion INTEGER NOT NULL DEFAULT 200;
+ALTER TABLE segment ADD COLUMN scale REAL NOT NULL DEFAULT 0;   -- of its rows in int8; 0 for float16
 ALTER TABLE segment ADD COLUMN seq INTEGER NOT NULL DEFAULT -1;  -- rows that were dead by then are not in it
 """,
 }

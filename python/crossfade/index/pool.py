@@ -69,7 +69,7 @@ class SegmentPool:
     def info(self) -> SegmentInfo:
         return self._info
 
-    def search(self, queries: NDArray[np.float32], count: int) -> tuple[Keys, NDArray[np.float32]]:
+    def search(self, queries: NDArray[np.float32], count: int) -> Keys:
         """The approximate nearest rows of each query.
 
         Args:
@@ -77,8 +77,7 @@ class SegmentPool:
             count: How many to find, at least 1.
 
         Returns:
-            keys: `(q, count)` uint64, best first; 2⁶⁴−1 where the segment has no more.
-            scores: `(q, count)` float32, dot products with the query in float16; -inf beside a missing key.
+            `(q, count)` uint64, best first as far as the graph can tell; 2⁶⁴−1 where the segment has no more.
 
         Raises:
             InvalidInput: An argument can't be used.
@@ -90,24 +89,15 @@ class SegmentPool:
         if count < 1:
             raise InvalidInput(f"count must be at least 1, got {count}")
         depth = min(count, self._info.rows)
-        if len(queries):
-            keys, scores = self._search(queries, depth)
-            if depth == count:
-                return keys, scores
-        else:
-            keys, scores = np.empty((0, depth), dtype=np.uint64), np.empty((0, depth), dtype=np.float32)
-        beyond = (0, 0), (0, count - depth)
-        return (
-            np.pad(keys, beyond, constant_values=NO_KEY),
-            np.pad(scores, beyond, constant_values=np.float32(-np.inf)),
-        )
+        keys = self._search(queries, depth) if len(queries) else np.empty((0, depth), dtype=np.uint64)
+        return keys if depth == count else np.pad(keys, ((0, 0), (0, count - depth)), constant_values=NO_KEY)
 
     def close(self) -> None:
         """Let go of the file; searches under way end normally."""
         self._closed = True
         self._idle.clear()
 
-    def _search(self, queries: NDArray[np.float32], depth: int) -> tuple[Keys, NDArray[np.float32]]:
+    def _search(self, queries: NDArray[np.float32], depth: int) -> Keys:
         self._turns.get()
         try:
             if self._closed:
@@ -117,7 +107,7 @@ class SegmentPool:
             except IndexError:
                 handle = self._open()
             expansion = expansion_for(depth, self._info.expansion)
-            found = graph.search(handle, self._path, queries, depth, expansion)
+            found = graph.search(handle, self._path, self._info.form, queries, depth, expansion)
             if not self._closed:
                 self._idle.append(handle)
             return found
@@ -125,7 +115,7 @@ class SegmentPool:
             self._turns.put(None)
 
     def _open(self) -> Index:
-        return graph.view(self._path, self._info.rows, self._dim)
+        return graph.view(self._path, self._info.rows, self._dim, self._info.form)
 
 
 def _verify(path: Path, info: SegmentInfo, verified: Verified) -> None:

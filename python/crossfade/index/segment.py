@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from usearch.index import Index
 
 from crossfade.errors import InvalidInput, StorageFailed
-from crossfade.index import expansion, files, graph
+from crossfade.index import files, graph
 from crossfade.index.blocks import Keys, require_keys
+from crossfade.index.expansion import Known, scores_of
+from crossfade.index.form import FLOAT16, Form
 from crossfade.index.vectors import Rows
 
 _ADD_AT_ONCE = 512
@@ -27,6 +29,8 @@ _PROBES = 64
 _PROBE_DEPTH, _PROBE_EXPANSION = 10, 64
 # A probe may miss in a sound graph, whose recall is below 1; in one with unreachable parts many do.
 _PROBES_FOUND = 0.9
+# The share of the neighbours that int8 must keep.
+_KEPT = 0.99
 
 
 class SegmentInfo(NamedTuple):
@@ -37,7 +41,8 @@ class SegmentInfo(NamedTuple):
         rows: How many.
         size: Bytes.
         checksum: blake3 in hexadecimal digits.
-        expansion: Candidates to keep in a search for the 100 nearest rows, as `expansion.learn` found it.
+        expansion: Candidates to keep in a search for the 100 nearest rows, as was learned when it was built.
+        scale: Of its rows in int8; 0 where its graph keeps them as float16.
     """
 
     name: str
@@ -45,6 +50,12 @@ class SegmentInfo(NamedTuple):
     size: int
     checksum: str
     expansion: int
+    scale: float
+
+    @property
+    def form(self) -> Form:
+        """What its graph keeps of a row."""
+        return Form(self.scale)
 
 
 class Base(NamedTuple):
@@ -76,8 +87,9 @@ def build_segment(
 ) -> SegmentInfo | None:
     """Build, check and name a segment; the caller publishes it in the catalog.
 
-    HNSW (Malkov and Yashunin, 2018) over inner products, 16 links a node, 128 candidates while building. The
-    file stands under its name only when it is whole, durable and was searched.
+    HNSW (Malkov and Yashunin, 2018) over inner products, 16 links a node, 128 candidates while building; of int8 rows,
+    or of float16 ones where int8 would lose more than 1 % of the neighbours. The file stands under its name only when
+    it is whole, durable and was searched.
 
     Args:
         folder: The version's folder.
@@ -102,28 +114,32 @@ def build_segment(
     _require_rows(keys, rows)
     if path.exists():
         raise InvalidInput(f"{path} exists; a segment's id is never used twice, take one from new_id()")
+    form = base.info.form if base else Form.of(rows)
+    known = Known.of(rows, form)
+    if form.scale and known.kept < _KEPT:
+        form, base = FLOAT16, None
     if base:
         built, missing = _copied(folder, base, rows.shape[1]), _missing(keys, base)
     else:
-        built, missing = graph.new_graph(rows.shape[1]), np.arange(len(keys))
+        built, missing = graph.new_graph(rows.shape[1], form), np.arange(len(keys))
     for start in range(0, len(missing), _ADD_AT_ONCE):
         if cancelled():
             return None
         batch = missing[start : start + _ADD_AT_ONCE]
-        graph.add(built, keys[batch], rows[batch], threads)
+        graph.add(built, form, keys[batch], rows[batch], threads)
     content = graph.serialize(built)
     with files.storage("write", temporary):
         temporary.unlink(missing_ok=True)
         try:
             _write(temporary, content)
-            learned = _probe(temporary, keys, rows)
+            learned = _probe(temporary, form, known, keys, rows)
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         files.sync_folder(path.parent)
     # Of what was meant to be written, not of what a failing disk gives back.
-    return SegmentInfo(name, len(rows), len(content), blake3(content).hexdigest(), learned)
+    return SegmentInfo(name, len(rows), len(content), blake3(content).hexdigest(), learned, form.scale)
 
 
 def require_checksum(path: Path, descriptor: int, info: SegmentInfo) -> None:
@@ -143,7 +159,7 @@ def _copied(folder: str | Path, base: Base, dim: int) -> Index:
     path = segment_path(folder, base.info.name)
     with files.reading(path) as descriptor:
         require_checksum(path, descriptor, base.info)
-    return graph.load(path, base.info.rows, dim)
+    return graph.load(path, base.info.rows, dim, base.info.form)
 
 
 def _missing(keys: Keys, base: Base) -> NDArray[np.int64]:
@@ -163,19 +179,20 @@ def _write(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def _probe(path: Path, keys: Keys, rows: Rows) -> int:
+def _probe(path: Path, form: Form, known: Known, keys: Keys, rows: Rows) -> int:
     """Searches what was written, and gives the expansion that it needs."""
-    opened = graph.view(path, len(rows), rows.shape[1])
+    opened = graph.view(path, len(rows), rows.shape[1], form)
     sample = np.unique(np.linspace(0, len(rows) - 1, _PROBES, dtype=np.int64))
     queries = rows[sample].astype(np.float32)
-    near, scores = graph.search(opened, path, queries, min(_PROBE_DEPTH, len(rows)), _PROBE_EXPANSION)
+    near = graph.search(opened, path, form, queries, min(_PROBE_DEPTH, len(rows)), _PROBE_EXPANSION)
     itself = (near == keys[sample][:, np.newaxis]).any(axis=1)
     # A row may lie among more than ten equal ones, and a longer row may have the greater product.
-    as_good = scores[:, 0] >= np.einsum("nd,nd->n", queries, queries) * np.float32(0.999)
+    best = scores_of(keys, rows, near, queries).max(axis=1)
+    as_good = best >= np.einsum("nd,nd->n", queries, queries) * np.float32(0.999)
     found = int((itself | as_good).sum())
     if found < _PROBES_FOUND * len(sample):
         raise StorageFailed(f"only {found} of {len(sample)} rows of a new segment were found again; build it again")
-    return expansion.learn(lambda *asked: graph.search(opened, path, *asked)[0], keys, rows)
+    return known.expansion(lambda *asked: graph.search(opened, path, form, *asked), keys, rows)
 
 
 def _require_rows(keys: Keys, rows: Rows) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crossfade._forks import lazy
 from crossfade.errors import InvalidInput
 from crossfade.index.blocks import Keys
+from crossfade.index.expansion import SPARE
 from crossfade.index.locations import Locations, RowRange
 from crossfade.index.pool import SegmentPool
 from crossfade.index.vectors import Rows
@@ -24,8 +25,6 @@ Mask: TypeAlias = NDArray[np.bool_]
 EXACT_ROWS = 20_000
 # A graph is asked for at most so many rows; beyond that, scoring all that is left costs less.
 _DEEPEST = 4_096
-# Graphs compare with the query rounded to float16, so that the last places may be swapped with the next ones.
-_SPARE = 16
 _WIDEN = 4
 # Standard deviations by which a segment may have more of the best rows than its share, as in drawing lots.
 _CHANCE = 4.0
@@ -103,7 +102,7 @@ class VersionIndex:
             return keys, scores
         shares = [self._share(segment, max(count, _LEAST)) for segment in self._segments]
         asked = [_Asked(*it, admitted.dilution) for it in zip(self._segments, shares, strict=True)]
-        near = [it.segment.search(queries, it.depth)[0] for it in asked]
+        near = [it.segment.search(queries, it.depth) for it in asked]
         for row, query in enumerate(queries):
             keys[row], scores[row] = self._best(query, count, asked, [found[row] for found in near], admitted)
         return keys, scores
@@ -159,7 +158,7 @@ class VersionIndex:
             if any(it.depth > _DEEPEST for it in asked):
                 found = self._rank(query, count, [self._every(admitted)], admitted)
                 return found.keys, found.scores
-            near = [it.segment.search(query[np.newaxis], it.depth)[0][0] for it in asked]
+            near = [it.segment.search(query[np.newaxis], it.depth)[0] for it in asked]
             found = self._rank(query, count, near, admitted, scored=(found.keys, found.scores))
 
     def _every(self, admitted: _Admitted) -> Keys:
@@ -217,7 +216,7 @@ class _Asked(NamedTuple):
     @property
     def depth(self) -> int:
         """How many rows it is asked for."""
-        return math.ceil((self.share + _SPARE) * self.dilution)
+        return math.ceil((self.share + SPARE) * self.dilution)
 
     def deeper(self, count: int, kept: int, all_among_best: bool) -> _Asked | None:
         """How it is to be asked again, after `kept` of its proposals could be found; None where that is enough."""

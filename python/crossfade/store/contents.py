@@ -101,7 +101,7 @@ class Contents:
 
 def info_of(segment: files.SegmentRow) -> SegmentInfo:
     """What the index room needs to know of a segment."""
-    return SegmentInfo(segment.name, segment.rows, segment.size, segment.checksum, segment.expansion)
+    return SegmentInfo(segment.name, segment.rows, segment.size, segment.checksum, segment.expansion, segment.scale)
 
 
 def to_merge(segments: Sequence[files.SegmentRow], rows: int) -> list[files.SegmentRow]:
