@@ -114,14 +114,7 @@ def build_segment(
     _require_rows(keys, rows)
     if path.exists():
         raise InvalidInput(f"{path} exists; a segment's id is never used twice, take one from new_id()")
-    form = base.info.form if base else Form.of(rows)
-    known = Known.of(rows, form)
-    if form.scale and known.kept < _KEPT:
-        form, base = FLOAT16, None
-    if base:
-        built, missing = _copied(folder, base, rows.shape[1]), _missing(keys, base)
-    else:
-        built, missing = graph.new_graph(rows.shape[1], form), np.arange(len(keys))
+    built, form, known, missing = _begun(folder, keys, rows, base)
     for start in range(0, len(missing), _ADD_AT_ONCE):
         if cancelled():
             return None
@@ -153,6 +146,25 @@ def require_checksum(path: Path, descriptor: int, info: SegmentInfo) -> None:
         hasher.update(piece)
     if hasher.hexdigest() != info.checksum:
         raise graph.damaged(path, f"expected blake3 {info.checksum}, found {hasher.hexdigest()}")
+
+
+class _Begun(NamedTuple):
+    """A graph, its form, neighbours to ask it for when it is whole, and where the rows stand that it lacks."""
+
+    built: Index
+    form: Form
+    known: Known
+    missing: NDArray[np.int64]
+
+
+def _begun(folder: str | Path, keys: Keys, rows: Rows, base: Base | None) -> _Begun:
+    form = base.info.form if base else Form.of(rows)
+    known = Known.of(rows, form)
+    if form.scale and known.kept < _KEPT:
+        form, base = FLOAT16, None
+    if base:
+        return _Begun(_copied(folder, base, rows.shape[1]), form, known, _missing(keys, base))
+    return _Begun(graph.new_graph(rows.shape[1], form), form, known, np.arange(len(keys)))
 
 
 def _copied(folder: str | Path, base: Base, dim: int) -> Index:

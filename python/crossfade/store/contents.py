@@ -15,6 +15,8 @@ from crossfade.index import Base, FileExtent, SegmentInfo, VectorFile
 from crossfade.space import Space
 
 MOST_SEGMENTS = 4  # every segment costs a search of its own
+# Smaller ones are taken in: what they have is written anew, but only the rows of the others are put into a graph again.
+MUCH_LARGER = 4
 # A graph is added to while no more of its rows are dead; then it is built anew of those that are alive.
 MOST_DEAD = 1 / 8
 
@@ -109,7 +111,7 @@ def to_merge(segments: Sequence[files.SegmentRow], rows: int) -> list[files.Segm
     merged: list[files.SegmentRow] = []
     left = len(segments) + 1
     for segment in sorted(segments, key=lambda segment: segment.rows):
-        if segment.rows <= 2 * rows or left > MOST_SEGMENTS:
+        if segment.rows <= MUCH_LARGER * rows or left > MOST_SEGMENTS:
             merged.insert(0, segment)
             rows += segment.rows
             left -= 1
