@@ -15,7 +15,7 @@ trapezoids, and "ci" the 95 % interval of result − old for nDCG@10, a bootstra
 At 100 % "fade" is measured after `cutover(serve="blend")`, beside what it found before. "score_shift" of a share is the
 distance (Kolmogorov and Smirnov's) between the distributions of crossfade's top-10 scores then and before the
 migration, the largest of any seed. "guard" is what `Migration.validate` finds in the judged queries once all is
-re-embedded.
+re-embedded, and "hindsight" the most nDCG@10 that any one weight would give to a sum of both models' scores.
 
 Also measured: after `cutover(serve="new")`, beside what comparing all vectors finds; `--on-read`, the candidates of
 every query re-embedded and the same queries asked again; `--traffic zipf`, queries drawn with Zipf's law, the order
@@ -56,6 +56,7 @@ from crossfade.encoder import usable_cores
 
 SHARES = (0.0, 0.02, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 READ_DEPTHS = (50, 100)
+WEIGHTS = np.linspace(0.0, 1.0, 21)
 Point = dict[str, Any]
 
 
@@ -94,6 +95,7 @@ class Bench:
             report["same_top10_as_exact_after_cutover"] = float(np.mean([run["identical"] for run in runs]))
             report["same_top10_blended_after_cutover"] = float(np.mean([run["kept"] for run in runs]))
             report["guard"] = runs[0]["guard"]
+            report["hindsight"] = self._hindsight()
             report["methods"] = self._curves(runs, old, new)
         report["summary"] = {name: _summary(points, report) for name, points in report["methods"].items() if points}
         if options.on_read:
@@ -153,12 +155,25 @@ class Bench:
 
     def exact(self, which: str) -> Rankings:
         """What a model finds by comparing all rows, as they are stored, so that what is equal ties."""
+        return self._ranked(self._scores(which))
+
+    def _scores(self, which: str) -> Any:
         encoder = {"old": self.old, "new": self.new}[which]
-        documents = self.judged.documents
-        rows = encoder.encode([it.content for it in documents]).astype(np.float16)
+        rows = encoder.encode([it.content for it in self.judged.documents]).astype(np.float16)
         queries = encoder.encode(list(self.judged.queries.values()), kind="query")
-        scores = kernels.rescore(rows, None, queries, threads=usable_cores())
-        return ranked(scores, [it.id for it in documents], self.judged.queries)
+        return kernels.rescore(rows, None, queries, threads=usable_cores())
+
+    def _ranked(self, scores: Any) -> Rankings:
+        return ranked(scores, [it.id for it in self.judged.documents], self.judged.queries)
+
+    def _hindsight(self) -> float:
+        """The most that one weight gives to a sum of both models' scores in standard units, as the judgements tell."""
+        old, new = (
+            (scores - scores.mean(axis=1, keepdims=True)) / scores.std(axis=1, keepdims=True)
+            for scores in map(self._scores, ("old", "new"))
+        )
+        found = [self._ranked((1.0 - weight) * old + weight * new) for weight in WEIGHTS]
+        return max(_means(self.judged.values(rankings))["ndcg10"] for rankings in found)
 
     def _on_read(self, folder: Path, old: Values, new: Values) -> list[Point]:
         """The candidates of each query are re-embedded after it is answered, and all queries are asked again."""
