@@ -119,8 +119,9 @@ def wide(report: dict[str, Any]) -> Iterator[str]:
         "Neither a start nor the memory of a process looks at the rows themselves, only at their keys and links, so "
         "the fits above hold for any width: 5·10⁶ documents × 1,536 dims restart in "
         f"{restart[0]:.1f} s with one version and {restart[1]:.1f} s with two, and a process holds {held[0]:.0f} MB "
-        f"and {held[1]:.0f} MB of anonymous memory (extrapolated). The mapped files are {2 * STATED * WIDE / 1e9:.0f} GB "
-        f"of rows and {STATED * (WIDE + LINK_BYTES) / 1e9:.0f} GB of segments a version, whose graphs keep int8; searches are as fast as above only where the machine can cache what they touch.",
+        f"and {held[1]:.0f} MB of anonymous memory (extrapolated). The mapped files are "
+        f"{2 * STATED * WIDE / 1e9:.0f} GB of rows and {STATED * (WIDE + LINK_BYTES) / 1e9:.0f} GB of segments a version, "
+        "whose graphs keep int8; searches are as fast as above only where the machine can cache what they touch.",
     )
 
 
