@@ -120,8 +120,9 @@ def wide(report: dict[str, Any]) -> Iterator[str]:
         "the fits above hold for any width: 5·10⁶ documents × 1,536 dims restart in "
         f"{restart[0]:.1f} s with one version and {restart[1]:.1f} s with two, and a process holds {held[0]:.0f} MB "
         f"and {held[1]:.0f} MB of anonymous memory (extrapolated). The mapped files are "
-        f"{2 * STATED * WIDE / 1e9:.0f} GB of rows and {STATED * (WIDE + LINK_BYTES) / 1e9:.0f} GB of segments a version, "
-        "whose graphs keep int8; searches are as fast as above only where the machine can cache what they touch.",
+        f"{2 * STATED * WIDE / 1e9:.0f} GB of rows and {STATED * (WIDE + LINK_BYTES) / 1e9:.0f} GB of segments a "
+        "version, whose graphs keep int8; searches are as fast as above only where the machine can cache what they "
+        "touch.",
     )
 
 
