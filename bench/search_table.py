@@ -35,8 +35,8 @@ HEAD = (
     "Written by `python -m bench.search_table` from what `python -m bench.search --json FILE` measured. A whole search "
     "(both versions asked, all scores exact, documents fetched; encoding aside) stands beside the two plain usearch "
     "searches it can't do without: one index of each version's rows, asked for 100 rows with the least expansion that "
-    f"finds 95 % of the true 100, in turns. Asked is at most {ASKED} times as long. The plain ones keep float16, as their "
-    "scores are what they answer with; crossfade's graphs, which only propose, keep int8 (docs/decisions/0010).",
+    f"finds 95 % of the true 100, in turns. Asked is at most {ASKED} times as long. The plain ones keep float16, as "
+    "their scores are what they answer with; crossfade's graphs, which only propose, keep int8 (docs/decisions/0010).",
 )
 
 
