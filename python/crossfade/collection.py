@@ -230,9 +230,10 @@ class Collection(Log, Judging, Assessable):
             InvalidInput: There is no such order.
         """
         wanted = None if order is None else parse(order)
-        number = migrations.start(self._store, checked_encoder(encoder), wanted)
-        self._encoders.add(encoder)
-        return Migration(self._store, self._encoders, number)
+        self._encoders.add(
+            checked_encoder(encoder)
+        )  # first: once the migration is there, searches look for its encoder
+        return Migration(self._store, self._encoders, migrations.start(self._store, encoder, wanted))
 
     @property
     def migration(self) -> Migration | None:

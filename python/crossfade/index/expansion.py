@@ -23,7 +23,7 @@ from crossfade.index.vectors import Rows
 NEIGHBOURS = 100
 _RECALL = 0.97
 _TRIED = (100, 150, 200, 300, 400, 600, 800)
-_QUERIES = 128
+_QUERIES = 64
 # With less even a few neighbours are often missed.
 _LEAST = 64
 # Graphs compare rounded values, so that the last places may be swapped with the next ones: more are asked for.
