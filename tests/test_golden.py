@@ -60,6 +60,21 @@ def test_golden_collection_opens(golden: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("golden", FORMATS, ids=lambda path: path.name)
+def test_golden_segment_is_replaced_by_one_of_today(
+    golden: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A segment of an earlier format is not added to: what takes it in is built as segments are built now."""
+    monkeypatch.setattr(sealing, "TAIL_ROWS", 15)
+    with opened(copied(golden, folder)) as docs:
+        docs.upsert(documents(COUNT, start=100))
+        settle(docs)
+        (segment,) = docs._store.snapshot().live._segments
+        assert segment.info.rows == 2 * COUNT + 1
+        assert segment.info.scale > 0.0
+        is_first(docs, 0, COUNT - 1, 100, 100 + COUNT - 1)
+
+
+@pytest.mark.parametrize("golden", FORMATS, ids=lambda path: path.name)
 def test_golden_collection_is_searched(golden: Path, folder: Path) -> None:
     """Its segment is used as it lies there, its vectors are those of its texts."""
     with opened(copied(golden, folder)) as docs:

@@ -81,7 +81,8 @@ class Contents:
         if self.merged:
             base, held = self.merged[0], np.setdiff1d(parts[0][0], self.known_dead.astype(np.uint64))
             dead = np.isin(held, self.dead.astype(np.uint64)).sum()
-            if len(held) == base.rows and dead <= MOST_DEAD * len(held):
+            # One of an earlier format is built anew, in the form and with the expansion that suit it.
+            if base.seq >= 0 and len(held) == base.rows and dead <= MOST_DEAD * len(held):
                 kept = ~np.isin(keys, self.known_dead.astype(np.uint64))
                 return keys[kept], rows[first[kept]], Base(info_of(base), held), base.seq
         kept = ~np.isin(keys, self.dead.astype(np.uint64))
