@@ -13,8 +13,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from bench import machine
 from crossfade._blas import one_thread
 from crossfade.encoder import usable_cores
 
-WAYS = {"one thread": one_thread, "all threads": contextlib.nullcontext}
+WAYS: dict[str, Callable[[int], Any]] = {"one thread": one_thread, "all threads": contextlib.nullcontext}
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def timed(dim: int, turns: int) -> dict[str, str]:
     took: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(turns):
         for name, way in WAYS.items():
-            with way():
+            with way(dim):
                 began = time.perf_counter()
                 np.linalg.eigh(covariance)
                 took[name].append(1e3 * (time.perf_counter() - began))

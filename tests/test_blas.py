@@ -24,12 +24,19 @@ def test_one_thread_while_it_lasts_and_as_before_after_it() -> None:
 
     def limited(_: int) -> list[int]:
         together.wait()
-        with one_thread():
+        with one_thread(384):
             return blas_threads()
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert list(pool.map(limited, range(4))) == [[1] * len(before)] * 4
     assert blas_threads() == before
+
+
+def test_small_ones_are_left_alone() -> None:
+    """OpenBLAS does them on one thread by itself."""
+    before = blas_threads()
+    with one_thread(63):
+        assert blas_threads() == before
 
 
 def test_a_bridge_is_learned_on_one_thread(monkeypatch: Any) -> None:
@@ -43,6 +50,6 @@ def test_a_bridge_is_learned_on_one_thread(monkeypatch: Any) -> None:
             return solve(*args, **options)
 
         monkeypatch.setattr(np.linalg, name, watched)
-    Bridge.fit(clusters(300, 16, 0), clusters(300, 16, 1))
+    Bridge.fit(clusters(300, 96, 0), clusters(300, 96, 1))
     assert len(seen) > 2
     assert {*seen} == {1}

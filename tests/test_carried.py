@@ -43,6 +43,29 @@ def test_carried_scores_are_those_of_carried_rows(level: str, dims: tuple[int, i
     assert carried.scores(version, keys[:0], query).shape == (0,)
 
 
+def test_another_thread_may_have_made_room_meanwhile() -> None:
+    """Between two looks at the lengths that are kept, another search has put longer ones in their place."""
+
+    class Overtaken(Carried):
+        @property
+        def _lengths(self) -> npt.NDArray[np.float32]:
+            self.kept = np.concatenate([self.kept, np.zeros(50, np.float32)])
+            return self.kept
+
+        @_lengths.setter
+        def _lengths(self, lengths: npt.NDArray[np.float32]) -> None:
+            self.kept = lengths
+
+    rows = np.random.default_rng(0).standard_normal((400, 8)).astype(np.float32)
+    bridge, version = Bridge.fit(rows, rows), version_of(numbered(400), normalized(rows.astype(np.float64)))
+    query = rows[0]
+    carried = Overtaken(bridge)
+    for last in (20, 150, 399):
+        keys = np.array([0, last], np.uint64)
+        expected = Carried(bridge).scores(version, keys, query)
+        assert carried.scores(version, keys, query).tolist() == expected.tolist()
+
+
 def test_a_row_that_is_carried_to_zero_scores_zero() -> None:
     """It has no direction; a search is not ended by it."""
     pairs = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)

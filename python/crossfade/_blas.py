@@ -17,8 +17,20 @@ from ._forks import lock
 _limited = lock()
 
 
+# OpenBLAS multiplies smaller squares on one thread of itself. In a forked child to set a limit starts its threads, and
+# where there is no memory for their buffers it ends the process: no limit is set without need.
+_LEAST_COLUMNS = 64
+
+
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """While it lasts, numpy's linear algebra uses one thread, in all of the process; one caller at a time."""
+def one_thread(columns: int) -> Iterator[None]:
+    """While it lasts, numpy's linear algebra uses one thread, in all of the process; one caller at a time.
+
+    Args:
+        columns: Of what is decomposed; under 64 nothing is done, and nobody waits.
+    """
+    if columns < _LEAST_COLUMNS:
+        yield
+        return
     with _limited, threadpool_limits(limits=1, user_api="blas"):
         yield

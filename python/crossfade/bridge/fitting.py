@@ -123,7 +123,7 @@ class Solver:
     def solve(self, method: str, strength: float) -> Float64:
         """The matrix `(d1, d2)` of one candidate."""
         try:
-            with one_thread():
+            with one_thread(max(self.moments.cross.shape)):
                 if method == RIDGE:
                     return self._ridge(strength)
                 return self._procrustes() if method == PROCRUSTES else self._low_rank(strength)

@@ -42,9 +42,10 @@ class Carried:
     def _lengths_of(self, old: VersionIndex, keys: NDArray[np.uint64]) -> Float32:
         known = self._lengths
         if len(keys) and int(keys.max()) >= len(known):
-            known = np.zeros(max(int(keys.max()) + 1, 2 * len(known)), np.float32)
-            known[: len(self._lengths)] = self._lengths
-            self._lengths = known  # what another thread writes meanwhile into the shorter one is found out again
+            longer = np.zeros(max(int(keys.max()) + 1, 2 * len(known)), np.float32)
+            longer[: len(known)] = known
+            # What another thread writes meanwhile, here or into one of its own, is found out again.
+            self._lengths = known = longer
         lengths: Float32 = known[keys]
         missing = lengths == 0.0
         if missing.any():

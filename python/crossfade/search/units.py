@@ -69,7 +69,7 @@ class StandardUnits:
         if not sphere > _TINY:
             raise InvalidInput("the rows are all the same; sample rows of different texts")
         shrinkage = weight / (count + weight)
-        with one_thread():
+        with one_thread(dim):
             values, vectors = np.linalg.eigh(covariance)
         values = np.maximum((1.0 - shrinkage) * values + shrinkage * sphere, 0.0)
         kept = min(AXES, dim - 1)
