@@ -22,7 +22,7 @@ from crossfade.assess.texts import read_texts
 from crossfade.errors import InvalidInput
 from embedding_service import Service, http
 from support import COUNT, OLD, text_of, wrapped
-from test_encoder_tiny import write_bert
+from tiny_models import write_bert
 
 LENGTHS = np.random.default_rng(0).integers(5, 60, 600).tolist()
 CONTENTS = [text_of(number, words) for number, words in enumerate(LENGTHS)]

@@ -15,7 +15,7 @@ from crossfade.assess.sizes import sizes_of, truncated
 from crossfade.assess.texts import Texts
 from crossfade.assess.vocabulary import vocabulary
 from support import OLD, wrapped
-from test_encoder_tiny import CONFIG, WORDS, word_tokenizer, write_bert
+from tiny_models import CONFIG, WORDS, word_tokenizer, write_bert
 
 OLDER = ["alpha beta gamma", "beta gamma delta", "gamma delta alpha"] * 10
 RECENT = ["alpha zetabeta", "zetabeta gamma delta"] * 5

@@ -33,7 +33,7 @@ from crossfade.errors import (
     UnknownModel,
 )
 from support import NEW, OLD, THIRD, content_of, documents, filled, text_of, wrapped
-from test_encoder_tiny import write_bert
+from tiny_models import write_bert
 
 OLD_SPACE, NEW_SPACE = wrapped(*OLD).space, wrapped(*NEW).space
 Call = Callable[[cf.Collection], Any]

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from crossfade.encoder import Encoder
 from crossfade.errors import ModelDamaged, ModelError
-from test_encoder_tiny import HIDDEN, WORDS, random_weights, reference_rows, word_tokenizer, write_bert, write_onnx
+from tiny_models import HIDDEN, WORDS, random_weights, reference_rows, word_tokenizer, write_bert, write_onnx
 
 IDS = [2, 4, 5, 3]
 TANH, IDENTITY = "torch.nn.modules.activation.Tanh", "torch.nn.modules.linear.Identity"

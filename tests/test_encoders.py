@@ -12,7 +12,7 @@ from crossfade import encoders
 from crossfade.catalog.versions import Version, read
 from crossfade.store import Store
 from support import COUNT, filled
-from test_encoder_tiny import write_bert
+from tiny_models import write_bert
 
 
 @pytest.fixture

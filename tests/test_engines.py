@@ -21,7 +21,7 @@ from crossfade.encoder.engines import ENGINES, REFERENCE, Engine
 from crossfade.encoder.fidelity import sample_texts
 from crossfade.encoder.int8 import BLOCK, rounded
 from crossfade.errors import EngineUnavailable, InvalidInput
-from test_encoder_tiny import random_weights, write_bert
+from tiny_models import random_weights, write_bert
 
 HERE = [engine for engine in ENGINES if not engine.missing()]
 TEXTS = [*sample_texts(), "ok", "ok then", "日本", "🎉", "a\x00b"]

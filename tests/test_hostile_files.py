@@ -29,7 +29,7 @@ from crossfade.search.fade import Fade
 from crossfade.search.judgement import Judgement
 from faults import tracing
 from support import OLD, content_of, filled, wrapped
-from test_encoder_tiny import random_weights, word_tokenizer, write_bert, write_onnx
+from tiny_models import random_weights, word_tokenizer, write_bert, write_onnx
 
 FLIPS = 334  # of each of three files
 POISON = "a" * 40 + "!"  # what the pattern below takes too long for

@@ -16,7 +16,7 @@ from crossfade.encoder import Encoder, is_cached, pull, verify
 from crossfade.encoder.hub import Reference
 from crossfade.errors import InvalidInput
 from hub_server import COMMIT, Hub, running_hub
-from test_encoder_tiny import CONFIG, HIDDEN, WORDS, random_weights, write_bert, write_onnx
+from tiny_models import CONFIG, HIDDEN, WORDS, random_weights, write_bert, write_onnx
 
 LABEL = f"hf:someone/tiny@{COMMIT}"
 LOAD = """

@@ -10,7 +10,7 @@ import pytest
 import crossfade as cf
 from crossfade.errors import CollectionError
 from support import NEW, OLD, require_true_vectors, wrapped
-from test_encoder_tiny import write_bert
+from tiny_models import write_bert
 
 GOLDEN = Path(__file__).with_name("golden")
 LONG = "red " * 20
