@@ -11,6 +11,7 @@ import pytest
 
 import crossfade as cf
 from crossfade.errors import EncoderMissing, InvalidInput, SpaceMismatch
+from crossfade.search.fade import Fade
 from support import NEW, documents, filled, text_of, wrapped
 
 COUNT = 600
@@ -32,6 +33,25 @@ def test_before_anything_is_filled_the_old_answer_stands(docs: cf.Collection, ne
     before = answers(docs)
     docs.migrate(new)
     assert answers(docs) == before
+
+
+def test_status_takes_what_searches_have_loaded(
+    docs: cf.Collection, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Bridge's files are read once, by a search or a status, and anew when another one is in use."""
+    fade = docs.migrate(new)
+    fade.run(until=0.5)
+    read: list[Path] = []
+    find = Fade.find
+    monkeypatch.setattr(Fade, "find", lambda folder: read.append(folder) or find(folder))
+    answers(docs)
+    told = [docs.status().migration for _ in range(3)]
+    assert len(read) == 1
+    assert all(it and it["bridge"] for it in told)
+    fade.fit(sample=300)
+    answers(docs)
+    assert docs.status().migration
+    assert len({*read}) == 2
 
 
 def test_weight_zero_is_the_old_answer(docs: cf.Collection, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Decompositions on one thread.
 
-OpenBLAS's threads wait for each other in a loop: on cores that are busy a decomposition takes ten times as long, or a
-hundred times; on idle ones a second thread gains little (`python -m bench.decompositions`).
+OpenBLAS's threads wait for each other in a loop: on busy cores a decomposition may take a hundred times as long, while
+on idle ones a second thread saves a third at most (`python -m bench.decompositions`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from ._forks import lock
 
 # The limit is the process's own: of two that overlap, the second would find, and leave behind, what the first has set.
 _limited = lock()
-
-
 # OpenBLAS multiplies smaller squares on one thread of itself. In a forked child to set a limit starts its threads, and
 # where there is no memory for their buffers it ends the process: no limit is set without need.
 _LEAST_COLUMNS = 64

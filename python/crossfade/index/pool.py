@@ -56,6 +56,7 @@ class SegmentPool:
             raise InvalidInput(f"a pool needs at least one handle, got {handles}")
         self._path = segment_path(folder, info.name)
         self._info = info
+        self._form = info.form
         self._dim = dim
         self._closed = False
         _verify(self._path, info, verified)
@@ -107,7 +108,7 @@ class SegmentPool:
             except IndexError:
                 handle = self._open()
             expansion = expansion_for(depth, self._info.expansion)
-            found = graph.search(handle, self._path, self._info.form, queries, depth, expansion)
+            found = graph.search(handle, self._path, self._form, queries, depth, expansion)
             if not self._closed:
                 self._idle.append(handle)
             return found
@@ -115,7 +116,7 @@ class SegmentPool:
             self._turns.put(None)
 
     def _open(self) -> Index:
-        return graph.view(self._path, self._info.rows, self._dim, self._info.form)
+        return graph.view(self._path, self._info.rows, self._dim, self._form)
 
 
 def _verify(path: Path, info: SegmentInfo, verified: Verified) -> None:
