@@ -128,13 +128,15 @@ def wide(report: dict[str, Any]) -> Iterator[str]:
 
 def sealed(report: dict[str, Any]) -> Iterator[str]:
     """What searches pay while a segment is built."""
+    ran = f"python -m bench.sealing --documents {report['documents']} --turns {len(report['turns'])}"
     yield from (
         "",
         "## While a segment is built",
         "",
-        f"`python -m bench.sealing`, commit {report['machine']['commit']}: searches in ms with the longest tail that "
+        f"`{ran}`, commit {report['machine']['commit']}: searches in ms with the longest tail that "
         "is not sealed yet, and while a thread of the same process builds a segment of it, in the last turn of all "
-        "documents. The longest ones are usearch's: it holds the interpreter's lock while it writes and opens a file.",
+        "documents. The longest ones are usearch's: it holds the interpreter's lock while it reads the segment that is "
+        "added to, and while it writes.",
         "",
         "| documents | before: median | p99 | longest | while building: median | p99 | longest |",
         "|---|---|---|---|---|---|---|",
