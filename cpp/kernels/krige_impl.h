@@ -124,7 +124,21 @@ inline void fold(const float* equations, size_t known, size_t width, size_t erro
     }
 }
 
+// Where rows alike share nothing the equations have one solution for all unknown errors, and nobody looks at the rows.
+inline float krige_common(const KrigeRows& rows, float common, float* expected, float* left) {
+    double sum = 0.0;
+    for (size_t i = 0; i < rows.m; ++i) sum += is_unknown(rows.errors[i]) ? 0.0 : static_cast<double>(rows.errors[i]);
+    const double wide = static_cast<double>(common);
+    const auto mean = static_cast<float>(wide * sum / (1.0 + wide * static_cast<double>(rows.known)));
+    for (size_t i = 0; i < rows.m; ++i) {
+        expected[i] = is_unknown(rows.errors[i]) ? mean : 0.0f;
+        left[i] = is_unknown(rows.errors[i]) ? 1.0f : 0.0f;
+    }
+    return mean;
+}
+
 float krige(const KrigeRows& rows, KrigeModel model, float* expected, float* left, float* scratch) noexcept {
+    if (model.shared == 0.0f) return krige_common(rows, model.common, expected, left);
     const size_t depth = krige_padded(rows.d);
     const size_t width = krige_padded(rows.m + 2);
     float* const unit = scratch;

@@ -35,7 +35,8 @@ def krige(
 
     In units of the errors' variance two rows have the covariance common + shared · cos², of them less the center, and
     each one common + 1; mean and variance given the known ones are eq. 2.23 and 2.24 of Rasmussen and Williams (2006).
-    It takes about known · m · d multiply-adds, and no BLAS: the result doesn't depend on the number of threads.
+    It takes about known · m · d multiply-adds, none where `shared` is 0, and no BLAS: the result doesn't depend on the
+    number of threads.
 
     Args:
         rows: `(m, d)` float32 or float16, of any length, m at most 4,096.
