@@ -11,6 +11,7 @@ import pytest
 
 import crossfade as cf
 from crossfade.errors import EncoderMissing, InvalidInput, SpaceMismatch
+from crossfade.search.bridged import rank_bridged
 from crossfade.search.fade import Fade
 from support import NEW, documents, filled, text_of, wrapped
 
@@ -170,6 +171,32 @@ def test_a_vector_of_the_new_space(docs: cf.Collection, new: cf.Encoder) -> None
     fade.run()
     hits = docs.search(vector=new.encode([text_of(3)])[0], space=new.space)
     assert (hits[0].id, {hit.version for hit in hits}) == ("d3", {2})
+
+
+def test_a_vector_of_the_new_space_finds_what_the_bridge_finds(docs: cf.Collection, new: cf.Encoder) -> None:
+    """Of the hundred old rows nearest by the Bridge a bridged search looks at nearly all, whoever proposes them."""
+    docs.migrate(new).run(until=0.2)
+    view = docs._searcher._view()
+    assert view.fade
+    old, bridge = view.snapshot.live, view.fade.bridge
+    keys = np.arange(1, COUNT + 1, dtype=np.uint64)
+    queries = new.encode(QUERIES)
+    carried, folded = bridge.apply(old.gather(keys)), queries @ bridge.matrix.T
+
+    def nearest(scores: np.ndarray) -> set[int]:
+        return set(keys[np.argsort(-scores)[:100]].tolist())
+
+    shares = []
+    for query, back, ranking in zip(queries, folded, rank_bridged(view, 2, queries, 10, None), strict=True):
+        wanted = nearest(carried @ query)
+        shares.append(
+            [
+                len(wanted & found) / 100
+                for found in (set(ranking.considered.tolist()), nearest(old.gather(keys) @ back))
+            ]
+        )
+    found, proposed = np.mean(shares, axis=0)
+    assert found > 0.95 > proposed
 
 
 def test_a_vector_of_the_old_space(docs: cf.Collection, old: cf.Encoder, new: cf.Encoder) -> None:

@@ -6,9 +6,15 @@ import numpy as np
 
 from crossfade import kernels
 from crossfade.errors import InvalidInput
+from crossfade.index import VersionIndex
 
 from .explanation import Used, Why
-from .ranking import CANDIDATES, Mask, Ranking, Rows, View, present
+from .fade import Fade
+from .ranking import CANDIDATES, Keys, Mask, Ranking, Rows, View, present
+
+# The query carried back proposes so many times as many old rows as are looked at: it scores them but for the length of
+# the row carried over, and a hundred of its own would miss many of the hundred nearest by the bridged score itself.
+_WIDER = 3
 
 
 def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask | None) -> list[Ranking]:
@@ -23,13 +29,13 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         )
     new, old = snapshot.indices[target], snapshot.live
     count = max(CANDIDATES, k)
-    # Bridged scores are dot products with the old row but for the length of the row carried over: good for candidates.
     folded = kernels.normalize(np.ascontiguousarray(queries @ fade.bridge.matrix.T))
     new_keys, _ = new.candidates(queries, count, snapshot.dead, allowed)
-    old_keys, _ = old.candidates(folded, count, snapshot.dead, allowed)
+    old_keys, _ = old.candidates(folded, _WIDER * count, snapshot.dead, allowed)
     rankings = []
     for row, query in enumerate(queries):
-        head, found = present(old_keys[row]), present(new_keys[row])
+        head = _nearest(fade, old, present(old_keys[row]), query)[:count]
+        found = present(new_keys[row])
         keys = np.concatenate([head, found[~np.isin(found, head)]])
         true = new.scores(keys, query)
         there = old.has(keys)
@@ -45,3 +51,9 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         why = Why("new query", best, Used(None, true, bridged))
         rankings.append(Ranking(keys[best], scores[best], versions[best], keys[order], "bridged", coverage, why=why))
     return rankings
+
+
+def _nearest(fade: Fade, old: VersionIndex, keys: Keys, query: Rows) -> Keys:
+    """Those keys by their bridged score, best first."""
+    nearest: Keys = keys[np.lexsort((keys, -fade.carried.scores(old, keys, query)))]
+    return nearest
