@@ -15,6 +15,7 @@ from crossfade.search.blend import Blend
 from crossfade.search.fade import Fade
 from crossfade.search.kriging import COMMON
 from crossfade.search.onesided import OneSided
+from crossfade.search.units import StandardUnits
 
 Rows = NDArray[np.float32]
 
@@ -39,7 +40,7 @@ def fade(rows: tuple[Rows, Rows]) -> Fade:
     old, new = rows[0][:800], rows[1][:800]
     bridge = Bridge.fit(old, new)
     blend = Blend.fit(old, new, bridge)
-    return Fade(bridge, blend, OneSided.learn(old, new, bridge, (blend.old, blend.new), seed=0))
+    return Fade(bridge, blend, OneSided.learn(old, new, bridge, (blend.old, blend.new), documents=1_200, seed=0))
 
 
 def scored(fade: Fade, rows: tuple[Rows, Rows], query: Rows, known: NDArray[np.bool_]) -> Rows:
@@ -55,6 +56,34 @@ def scored(fade: Fade, rows: tuple[Rows, Rows], query: Rows, known: NDArray[np.b
 
 def order(scores: Rows) -> list[int]:
     return np.argsort(-scores, kind="stable").tolist()
+
+
+def test_the_estimate_is_learned_as_far_up_as_it_is_used() -> None:
+    """Where the nearest agree better than the rest, few pairs of many documents foretell what a query's best score.
+
+    A line through what is nearest among the few themselves would promise them far less.
+    """
+    random = np.random.default_rng(5)
+    words = random.standard_normal((6_000, 40))
+    topics = np.repeat(random.standard_normal((600, 40)), 10, axis=0)
+    sides = [(2.0 * topics + words) @ random.standard_normal((40, 32)) for _ in range(2)]
+    old, new = (unit(side + 4.0 * random.standard_normal(side.shape)) for side in sides)
+    few = random.permutation(6_000)[:200]
+    bridge = Bridge.fit(old[few], new[few])
+    units = StandardUnits.fit(old[few]), StandardUnits.fit(new[few])
+    carried = bridge.apply(old)
+
+    def off(documents: int) -> float:
+        """How far above the estimate the ten best by the Bridge are, in the mean."""
+        line = OneSided.learn(old[few], new[few], bridge, units, documents, seed=0).estimate
+        errors = []
+        for query in new[:200]:
+            bridged, true = units[1].z(query, carried @ query), units[1].z(query, new @ query)
+            best = np.argsort(-bridged)[1:11]
+            errors.append(true[best] - line.intercept - line.bridged * bridged[best])
+        return abs(float(np.mean(errors)))
+
+    assert off(6_000) < 0.8 * off(200)
 
 
 def test_with_every_new_vector_the_order_is_the_new_models(fade: Fade, rows: tuple[Rows, Rows]) -> None:

@@ -81,7 +81,9 @@ def learn(store: Store, migration: versions.MigrationRow, keys: Keys, seed: int,
             tried = Bridge.fit(*rows, source=spaces[0], target=spaces[1], seed=seed, held_out=judges)
             compared = _compared(tried, present, rows[0][judges], rows[1][judges]) if present else None
             better = not compared or compared[0].is_better(compared[1])
-            fade = _fade(tried if better or not present else present.bridge, rows, seed, present)
+            fade = _fade(
+                tried if better or not present else present.bridge, rows, snapshot.state.documents, seed, present
+            )
     except InvalidInput as error:  # of rows that don't vary nothing can be learned, but they can be replaced
         with store.writing() as connection:
             versions.note(connection, "not fitted", {"pairs": len(keys), "reason": str(error)})
@@ -152,10 +154,10 @@ class Refits:
         return state.documents - target.pending if target and target.id == self._migration.target else 0
 
 
-def _fade(bridge: Bridge, rows: tuple[np.ndarray, np.ndarray], seed: int, present: Fade | None) -> Fade:
+def _fade(bridge: Bridge, rows: tuple[np.ndarray, np.ndarray], documents: int, seed: int, present: Fade | None) -> Fade:
     weight = present.blend.full_weight if present else FULL_WEIGHT  # what judged queries have said stays
     blend = Blend.fit(*rows, bridge, full_weight=weight, seed=seed)
-    one_sided = OneSided.learn(*rows, bridge, (blend.old, blend.new), seed)
+    one_sided = OneSided.learn(*rows, bridge, (blend.old, blend.new), documents, seed)
     return Fade(bridge, blend, one_sided, present.judgement if present else Judgement())
 
 

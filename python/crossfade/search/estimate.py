@@ -21,6 +21,7 @@ STAND_INS = 400
 HEAD = 100
 FOLDS = 4
 COMPARED = 100
+LEAST_NEAR = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +64,17 @@ class Estimate:
         return cls(scale, *line, *about)
 
     @classmethod
-    def learn_bridged(cls, known: StandIns) -> Estimate:
-        """The same from the bridged score alone, nearest by it, in the new model's units: c1 is 0 and β is 1."""
+    def learn_bridged(cls, known: StandIns, documents: int) -> Estimate:
+        """The same from the bridged score alone, nearest by it, in the new model's units: c1 is 0 and β is 1.
+
+        The line is learned as far up as it will be used: from as many of the nearest as one in `documents`, all that
+        there are, has among a query's candidates. Farther down it is flatter, and would promise too little to those
+        that nothing else is known of. How far it errs is asked of more of them, as few tell little.
+        """
         head = nearest(known.bridged, known.depth)
-        line, *about = _fitted(known, head, [taken(known.bridged, head)], taken(known.new, head))
+        _, *about = _fitted(known, head, [taken(known.bridged, head)], taken(known.new, head))
+        best = nearest(known.bridged, min(known.depth, max(LEAST_NEAR, -(-HEAD * len(known.rows) // documents))))
+        line = _line([taken(known.bridged, best)], taken(known.new, best))
         return cls(1.0, line[0], 0.0, line[1], *about)
 
 
@@ -136,14 +144,21 @@ def _fitted(
         The coefficients, that of 1 first; the variance of the error; the share it explains; and the share that
         documents alike have in common.
     """
-    design = np.stack([np.ones_like(true), *terms], axis=1)
-    line: list[float] = np.linalg.lstsq(design, true, rcond=None)[0].tolist()
-    errors = (true - design @ line).reshape(head.shape)
+    intercept, *slopes = line = _line(terms, true)
+    errors = (true - intercept - sum(slope * term for slope, term in zip(slopes, terms, strict=True))).reshape(
+        head.shape
+    )
     variance = float(np.mean(errors**2))
     explained = max(0.0, 1.0 - variance / float(true.var()))
     rows = known.rows[head[:COMPARED]]
     shared = kriging.learn_shared(rows, known.mean, errors[:COMPARED], variance, known.random)
     return line, variance, explained, shared
+
+
+def _line(terms: Sequence[Float64], true: Float64) -> list[float]:
+    """Least squares of `true` by `terms`, `(q · m,)` each: the coefficients, that of 1 first."""
+    line: list[float] = np.linalg.lstsq(np.stack([np.ones_like(true), *terms], axis=1), true, rcond=None)[0].tolist()
+    return line
 
 
 def standard_scores(units: StandardUnits, rows: Float32, stand_ins: NDArray[np.int64], against: Float32) -> Float64:

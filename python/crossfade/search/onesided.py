@@ -55,14 +55,15 @@ class OneSided:
         new: Float32,
         bridge: Bridge,
         units: tuple[StandardUnits, StandardUnits],
+        documents: int,
         seed: int,
     ) -> OneSided:
-        """Fit to paired rows of documents; arguments as of `StandIns.of`.
+        """Fit to paired rows of documents, of `documents` that there are; the other arguments as of `StandIns.of`.
 
         The line takes what documents score against all others in the mean, and what against those nearest to them,
         from the new model's scale to the old one's.
         """
-        estimate = Estimate.learn_bridged(StandIns.of(old, new, bridge, units, seed))
+        estimate = Estimate.learn_bridged(StandIns.of(old, new, bridge, units, seed), documents)
         some = np.random.default_rng(seed).permutation(len(old))[:STAND_INS]
         (old_mean, old_best), (new_mean, new_best) = _levels(old, some), _levels(new, some)
         slope = (old_best - old_mean) / (new_best - new_mean)
