@@ -9,6 +9,7 @@
 #include "../../cpp/kernels/dispatch.h"
 #include "harness.h"
 #include "test_covariance.h"
+#include "test_krige.h"
 #include "test_merge.h"
 #include "test_normalize.h"
 #include "test_project.h"
@@ -48,6 +49,7 @@ std::size_t test_kernels(const Kernels& kernels) {
     test_project(kernels);
     test_rescore(kernels);
     test_covariance(kernels);
+    test_krige(kernels);
     report();
     return tally.failures;
 }
