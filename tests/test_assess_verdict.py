@@ -15,8 +15,8 @@ from crossfade.assess import Assessment, Measure, Thresholds
 from crossfade.assess.pilot import stratified
 from crossfade.assess.ruling import Ruling, by_other_metrics, by_queries
 from crossfade.errors import InvalidInput
+from library import COUNT, NEW, OLD, SAMPLE, WORSE, noisy, queries, text_of
 from support import content_of, wrapped
-from test_assess_quality import COUNT, NEW, OLD, SAMPLE, WORSE, noisy, queries, text_of
 
 LEAST = 30
 

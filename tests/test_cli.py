@@ -10,13 +10,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 import crossfade as cf
-from crossfade.cli import app, demo, results
+from command_line import answer, crossfade, finish, start
+from crossfade.cli import demo, results
 from crossfade.cli.console import Report
 from crossfade.cli.corpus import Entry
 from crossfade.cli.documents import read
@@ -31,33 +30,6 @@ LINES = (
     "\n"
     '{"id": "a3", "text": "Les heures du dimanche", "lang": "fr"}\n'
 )
-NOISY = {"COLUMNS": "200", "NO_COLOR": "1"}
-
-
-def crossfade(*words: str | Path, stdin: str | None = None) -> Result:
-    """One command in this process."""
-    return CliRunner().invoke(app, [str(word) for word in words], input=stdin, env=NOISY)
-
-
-def answer(*words: str | Path, stdin: str | None = None) -> dict[str, Any]:
-    """The object that a successful command with --json prints."""
-    done = crossfade(*words, "--json", stdin=stdin)
-    assert done.exit_code == 0, done.output
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
-    """One command in a process of its own."""
-    command = [sys.executable, "-c", "from crossfade.cli import main; main()", *map(str, words)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **NOISY, **environment})
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a process."""
-    stdout, stderr = process.communicate(timeout=120)
-    return process.returncode, stdout, stderr
 
 
 @pytest.fixture

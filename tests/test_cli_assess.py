@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import crossfade as cf
+from command_line import crossfade
 from crossfade.cli.assess import EXIT_CODES, figure
-from test_cli import crossfade
 
 
 @pytest.fixture

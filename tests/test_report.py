@@ -25,7 +25,7 @@ from crossfade.report import as_html, figures
 from crossfade.report.contents import page
 from crossfade.report.page import PROVISIONAL
 from crossfade.report.texts import excerpt, sentence
-from test_assess_quality import NEW, OLD, text_of
+from library import NEW, OLD, text_of
 
 DOCUMENTS, SAMPLE, LONGEST = 450, 400, 300
 ATTACK = "</title></style><script>alert(1)</script><img src=https://example.com/x onerror=alert(2)> $\\frac$ | *b* `c`"
