@@ -10,6 +10,9 @@ trapezoids.
 The order "random" is the mean of `--seeds` orders; its lowest point is that of any one of them. "hot" re-embeds
 what the queries' old rankings show most often first: the case where the queries measured are those that were
 logged.
+
+Beside it the lift at full coverage as far as documents alike smooth each other's scores: by γ, and how many of the best
+candidates are compared. 0 is the weighted sum of both models alone.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossfade import evaluate
 from crossfade.bridge import Bridge
+from crossfade.search import smoothing
 from crossfade.search.blend import Blend
 
 Float32 = NDArray[np.float32]
@@ -34,6 +39,7 @@ Positions = NDArray[np.int64]
 SHARES = (0.0, 0.02, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 CANDIDATES = 100
 SAMPLE = 5_000
+SMOOTHED = [(0.0, 64), *((share, compared) for share in (0.1, 0.2, 0.3, 0.4) for compared in (32, 64, 128))]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,6 +58,7 @@ class Bench:
     bridge: Bridge
     blend: Blend
     old_rows: Float32
+    new_rows: Float32
 
     @classmethod
     def load(cls, data: Path, vectors: Path, old: str, new: str, gain: evaluate.Gain, seed: int) -> Bench:
@@ -80,6 +87,7 @@ class Bench:
             bridge=bridge,
             blend=Blend.fit(old_rows[sample], new_rows[sample], bridge),
             old_rows=old_rows,
+            new_rows=new_rows,
         )
 
     def ndcg(self, rankings: list[Positions]) -> float:
@@ -108,6 +116,7 @@ class Bench:
             self.bridged[query, candidates],
             self.old_rows[candidates],
             head=len(head),
+            new_rows=self.new_rows[candidates] if covered[candidates].all() else None,
         )
         return candidates[np.lexsort((candidates, -blended.scores))]
 
@@ -147,7 +156,15 @@ def measure(bench: Bench, seeds: int) -> dict[str, Any]:
         "estimate": dataclasses.asdict(bench.blend.estimate),
         "shares": list(SHARES),
         "orders": {name: _fade_in(bench, group, heads, old, new) for name, group in orders.items()},
+        "smoothed": [_smoothed(bench, *how, heads, old, new) for how in SMOOTHED] if new > old else [],
     }
+
+
+def _smoothed(bench: Bench, share: float, compared: int, heads: list[Positions], old: float, new: float) -> Any:
+    """Lift at full coverage, smoothed in that way."""
+    with mock.patch.multiple(smoothing, SHARE=share, COMPARED=compared):
+        found = bench.fade(np.arange(len(bench.ids)), heads)
+    return {"share": share, "compared": compared, "lift": (found - old) / (new - old)}
 
 
 def _fade_in(bench: Bench, orders: list[Positions], heads: list[Positions], old: float, new: float) -> dict[str, Any]:
@@ -197,6 +214,10 @@ def _table(result: dict[str, Any]) -> str:
         shown = "".join(f"{value:+8.2f}" for value in order["lift"] or ())
         area = f"{order['area']:8.3f}" if order["lift"] else "no lift: the new model is no better".rjust(80)
         lines.append(f"  lift  {shown}{area}{order['lowest_minus_old']:+15.4f}")
+    lines += [
+        f"lift at full coverage {it['lift']:.3f} with γ {it['share']:.1f} among {it['compared']}"
+        for it in result["smoothed"]
+    ]
     return "\n".join(lines)
 
 

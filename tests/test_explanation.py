@@ -52,6 +52,21 @@ def test_the_scores_of_a_blend_can_be_followed(docs: cf.Collection, old: cf.Enco
     assert ((np.diff(units) < 0) == (np.diff(hits.scores) < 0)).all()
 
 
+def test_with_all_new_vectors_similar_documents_have_a_say(docs: cf.Collection, new: cf.Encoder) -> None:
+    """Where no candidate lacks a new vector, each hit tells what those like it add to its true score."""
+    docs.migrate(new).run()
+    answer = told(docs)
+    assert {hit.new_score for hit in answer.hits} == {"true"}
+    assert {hit.bonus for hit in answer.hits} == {0.0}
+    assert any(hit.correction for hit in answer.hits)
+    for hit in answer.hits:
+        evidence = (hit.new_units or 0.0) + (hit.correction or 0.0)
+        sum_ = (1.0 - answer.weight) * (hit.old_units or 0.0) + answer.weight * evidence
+        assert hit.blended == pytest.approx(sum_)
+    units = [hit.blended or 0.0 for hit in answer.hits]
+    assert units == sorted(units, reverse=True)
+
+
 def test_a_part_of_the_hits_is_explained_alike(docs: cf.Collection, new: cf.Encoder) -> None:
     """A slice of hits tells what those hits tell in the whole."""
     docs.migrate(new).run(until=0.6)

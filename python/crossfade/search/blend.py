@@ -19,6 +19,8 @@ from ranking worse than it did before:
   to v.
 * The weight a grows with the coverage of this query's own candidates, the faster the better the estimate is.
 
+Once every candidate has a new vector, what those like a document score is evidence for it as well (`smoothing`).
+
 s is mapped back by the live model's mean and deviation: the old one's, and after a cutover to the blend the new
 one's, β apart. What users see as a score is put on that model's own scale after that (`scale`). A document without
 an old vector, written while the old encoder was not at hand, has s = u.
@@ -37,7 +39,7 @@ from numpy.typing import ArrayLike, NDArray
 from crossfade._arrays import StoredRows
 from crossfade.bridge import Bridge, files
 from crossfade.errors import DamagedFile, InvalidInput
-from crossfade.search import kriging
+from crossfade.search import kriging, smoothing
 from crossfade.search.estimate import Estimate, StandIns
 from crossfade.search.units import Float32, Float64, StandardUnits
 
@@ -60,7 +62,8 @@ class Parts(NamedTuple):
         old: z_old.
         new: β · z_new; NaN where there is no new score.
         guess: Estimate of the new score, from the old and the bridged one; NaN where nobody asked for a bridged one.
-        expected: The new score; where it is missing the estimate, with the errors on documents like it carried over.
+        expected: The new score; where it is missing the estimate, with the errors on documents like it carried over;
+            where none is missing, smoothed.
         bonus: The benefit of the doubt, less what all pay for it; added to `expected`.
         blended: The weighted sum.
     """
@@ -197,6 +200,7 @@ class Blend:
         old_rows: StoredRows,
         *,
         head: int,
+        new_rows: StoredRows | None = None,
         cut_over: bool = False,
     ) -> Blended:
         """Blend the scores of one query's candidates.
@@ -214,6 +218,7 @@ class Blend:
             old_rows: `(m, d1)`, the candidates' old rows: they tell which of them are alike. Nobody looks at them
                 where every new score is given.
             head: How many of the candidates are the old version's, 0 to m.
+            new_rows: `(m, d2)`, the candidates' new rows, where every new score is given: then they are smoothed.
             cut_over: Whether the new version is the live one: then scores are on its scale.
 
         Returns:
@@ -223,12 +228,7 @@ class Blend:
             InvalidInput: Shapes differ, or a candidate has neither a new score nor an old and a bridged one.
         """
         known = ~np.isnan(new_scores)
-        alike = old_scores.shape == new_scores.shape == bridged_scores.shape == old_rows.shape[:1]
-        if not alike or not 0 <= head <= len(old_scores):
-            raise InvalidInput(
-                f"a candidate needs three scores and a row, got shapes {old_scores.shape}, {new_scores.shape}, "
-                f"{bridged_scores.shape} and {old_rows.shape} with head {head}"
-            )
+        _check_candidates(old_scores, new_scores, bridged_scores, old_rows, head)
         coverage = self.coverage_of(known[:head])
         weight = self._weight_at(coverage)
         if weight == 0.0 and not cut_over:
@@ -236,7 +236,7 @@ class Blend:
         mean, deviation = self.old.mu(old_query), self.old.sigma(old_query)
         z_old = (old_scores.astype(np.float64) - mean) / deviation
         true, bridged = self.estimate.scale * self.new.z(new_query, np.stack([new_scores, bridged_scores]))
-        guess, expected, bonus = self._evidence(z_old, true, bridged, old_rows, head)
+        guess, expected, bonus = self._evidence(z_old, true, bridged, (old_rows, new_rows), head)
         blended = np.where(np.isnan(z_old), expected + bonus, (1.0 - weight) * z_old + weight * (expected + bonus))
         if cut_over:
             mean, deviation = self.new.mu(new_query), self.new.sigma(new_query) / self.estimate.scale
@@ -249,7 +249,12 @@ class Blend:
         return Blended(scores.astype(np.float32), coverage, weight, parts)
 
     def _evidence(
-        self, z_old: Float64, true: Float64, bridged: Float64, old_rows: StoredRows, head: int
+        self,
+        z_old: Float64,
+        true: Float64,
+        bridged: Float64,
+        rows: tuple[StoredRows, StoredRows | None],
+        head: int,
     ) -> tuple[Float64, Float64, Float64]:
         """Estimate, u and bonus of every candidate."""
         e = self.estimate
@@ -257,8 +262,10 @@ class Blend:
         known = ~np.isnan(true)
         evidence = np.where(known, true, guess)
         bonus = np.where(known, 0.0, e.variance)
+        old_rows, new_rows = rows
         if known.all():
-            return guess, evidence, bonus
+            smooth = evidence if new_rows is None else smoothing.smoothed(evidence, new_rows, self.new.mean)
+            return guess, smooth, bonus
         best_first = np.argsort(-evidence, kind="stable")
         first, rest = best_first[:MOST_COMPARED], best_first[MOST_COMPARED:]
         carried = kriging.carry_over(old_rows[first], self.old.mean, (true - guess)[first], e.shared)
@@ -318,6 +325,14 @@ class Blend:
                 facts["bridge"],
                 facts.get("new_bounded", facts["bounded"]),  # not there in what earlier versions wrote
             )
+
+
+def _check_candidates(old: Float32, new: Float32, bridged: Float32, old_rows: StoredRows, head: int) -> None:
+    if not old.shape == new.shape == bridged.shape == old_rows.shape[:1] or not 0 <= head <= len(old):
+        raise InvalidInput(
+            f"a candidate needs three scores and a row, got shapes {old.shape}, {new.shape}, {bridged.shape} and "
+            f"{old_rows.shape} with head {head}"
+        )
 
 
 def _are_unit(rows: Float32) -> bool:

@@ -80,14 +80,22 @@ class Blending:
         old_scores = np.concatenate([old.scores, self._old.scores(keys[head:], old.query)])
         new_scores = np.concatenate([self._new.scores(old.keys, new.query), new.scores[only_new]])
         bridged = np.full(len(keys), np.nan, np.float32)
-        rows = np.empty((len(keys), 0), np.float16)
-        if np.isnan(new_scores).any():
+        rows, complete = np.empty((len(keys), 0), np.float16), not np.isnan(new_scores).any()
+        if not complete:
             there = ~np.isnan(old_scores)  # what was written while the old encoder was not at hand has no old row
             bridged[there] = self._fade.carried.scores(self._old, keys[there], new.query)
             rows = np.zeros((len(keys), self._old.dim), np.float16)
             rows[there] = self._old.stored(keys[there])
         blended = self._fade.blend.score(
-            old.query, new.query, old_scores, new_scores, bridged, rows, head=head, cut_over=self._cut_over
+            old.query,
+            new.query,
+            old_scores,
+            new_scores,
+            bridged,
+            rows,
+            head=head,
+            new_rows=self._new.stored(keys) if complete else None,
+            cut_over=self._cut_over,
         )
         order = np.lexsort((keys, -blended.scores))
         own = new_scores if self._cut_over else old_scores

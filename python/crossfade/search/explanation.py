@@ -83,7 +83,8 @@ class HitExplanation:
         new_units: The same in units.
         bridged: Cosine of the new query and the old row carried over.
         estimate: Estimate of the missing new score, in units.
-        correction: What the errors on similar documents add to it.
+        correction: What similar documents add to it: their errors, and where every candidate has a new vector their
+            scores.
         bonus: The benefit of the doubt, less what all candidates pay for it.
         blended: Weighted sum of old and new evidence, in units; the hits are in its order.
     """
@@ -180,8 +181,9 @@ def _explained(hit: Hit, why: Why, at: int) -> HitExplanation:
     if used.blended is not None and used.blended.parts is not None:
         parts = used.blended.parts
         figures |= {"old_units": parts.old, "new_units": parts.new, "bonus": parts.bonus, "blended": parts.blended}
-        if not true:
-            figures |= {"estimate": parts.guess, "correction": parts.expected - parts.guess}
+        told_by = parts.new if true else parts.guess
+        figures |= {} if true else {"estimate": parts.guess}
+        figures |= {} if parts.expected[place] == parts.new[place] else {"correction": parts.expected - told_by}
     told = {name: float(values[place]) for name, values in figures.items() if values is not None}
     common |= {name: value for name, value in told.items() if not np.isnan(value)}
     return HitExplanation(new_score="true" if true else "bridged + estimated", **common)
