@@ -43,6 +43,23 @@ def test_carried_scores_are_those_of_carried_rows(level: str, dims: tuple[int, i
     assert carried.scores(version, keys[:0], query).shape == (0,)
 
 
+def test_both_scores_are_those_of_either() -> None:
+    """Read together they are the same bits; a key without a row has neither."""
+    rng = np.random.default_rng(1)
+    old = normalized(rng.standard_normal((200, 24)) + 0.5)
+    new = normalized(old @ rng.standard_normal((24, 16)))
+    bridge = Bridge.fit(old.astype(np.float32), new.astype(np.float32))
+    version, keys = version_of(numbered(200), old), rng.permutation(np.arange(250, dtype=np.uint64))
+    there = version.has(keys)
+    assert there.sum() == 200
+    query, carried = old[7].astype(np.float32), new[7].astype(np.float32)
+    scores, bridged = Carried(bridge).both(version, keys, query, carried)
+    assert np.isnan(scores[~there]).all()
+    assert np.isnan(bridged[~there]).all()
+    assert scores[there].tolist() == version.scores(keys[there], query).tolist()
+    assert bridged[there].tolist() == Carried(bridge).scores(version, keys[there], carried).tolist()
+
+
 def test_another_thread_may_have_made_room_meanwhile() -> None:
     """Between two looks at the lengths that are kept, another search has put longer ones in their place."""
 

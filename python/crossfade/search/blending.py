@@ -8,22 +8,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crossfade._arrays import StoredRows
 from crossfade.catalog.versions import Version
 from crossfade.index import VersionIndex
 
 from .blend import MIN_DOCUMENTS
 from .explanation import Used, Why
 from .fade import Fade
-from .ranking import CANDIDATES, NO_KEY, Keys, Mask, Ranking, Rows, View, present, ranking_of
+from .ranking import CANDIDATES, Keys, Mask, Ranking, Rows, View, present, ranking_of
 from .scale import ranked_scores
 
 
 class Found(NamedTuple):
-    """A version's candidates for one query, best first, with their scores."""
+    """A version's candidates for one query, best first."""
 
     query: Rows
     keys: Keys
-    scores: Rows
 
 
 class Blending:
@@ -55,11 +55,10 @@ class Blending:
         }
         if blended:
             new_queries = encode_new(blended)
-            found = self._new.candidates(new_queries, count, dead, self._allowed)
+            found, _ = self._new.candidates(new_queries, count, dead, self._allowed)
             for position, row in enumerate(blended):
-                old = Found(old_queries[row], *_present(keys[row], scores[row]))
-                new = Found(new_queries[position], *_present(found[0][position], found[1][position]))
-                rankings[row] = self._blend(old, new, k)
+                old = Found(old_queries[row], present(keys[row]))
+                rankings[row] = self._blend(old, Found(new_queries[position], present(found[position])), k)
         return [rankings[row] for row in range(len(keys))]
 
     def _alone(self, keys: Keys, scores: Rows, covered: Mask, k: int) -> Ranking:
@@ -72,20 +71,19 @@ class Blending:
         return dataclasses.replace(ranking, coverage=blend.coverage_of(covered))
 
     def _blend(self, old: Found, new: Found, k: int) -> Ranking:
-        """Only what either search has not told already is computed: scores don't depend on who computes them."""
+        """By the scores that either model gives to the candidates of both."""
         head = len(old.keys)
         known = set(old.keys.tolist())
         only_new = [at for at, key in enumerate(new.keys.tolist()) if key not in known]
         keys = np.concatenate([old.keys, new.keys[only_new]])
-        old_scores = np.concatenate([old.scores, self._old.scores(keys[head:], old.query)])
-        new_scores = np.concatenate([self._new.scores(old.keys, new.query), new.scores[only_new]])
-        bridged = np.full(len(keys), np.nan, np.float32)
-        rows, complete = np.empty((len(keys), 0), np.float16), not np.isnan(new_scores).any()
-        if not complete:
-            there = ~np.isnan(old_scores)  # what was written while the old encoder was not at hand has no old row
-            bridged[there] = self._fade.carried.scores(self._old, keys[there], new.query)
-            rows = np.zeros((len(keys), self._old.dim), np.float16)
-            rows[there] = self._old.stored(keys[there])
+        new_scores = self._new.scores(keys, new.query)
+        complete = not np.isnan(new_scores).any()
+        if complete:
+            old_scores, bridged = self._old.scores(keys, old.query), np.full(len(keys), np.nan, np.float32)
+            rows = np.empty((len(keys), 0), np.float16)
+        else:
+            old_scores, bridged = self._fade.carried.both(self._old, keys, old.query, new.query)
+            rows = self._rows(keys, ~np.isnan(old_scores))
         blended = self._fade.blend.score(
             old.query,
             new.query,
@@ -113,7 +111,10 @@ class Blending:
             Why("covered", best, Used(old_scores, new_scores, bridged, blended)),
         )
 
-
-def _present(keys: Keys, scores: Rows) -> tuple[Keys, Rows]:
-    there = keys != NO_KEY
-    return keys[there], scores[there]
+    def _rows(self, keys: Keys, there: Mask) -> StoredRows:
+        """Old rows; zeros for what was written while the old encoder was not at hand."""
+        if there.all():
+            return self._old.stored(keys)
+        rows = np.zeros((len(keys), self._old.dim), np.float16)
+        rows[there] = self._old.stored(keys[there])
+        return rows

@@ -34,10 +34,34 @@ class Carried:
         Returns:
             `(m,)` float32; the same whatever else was asked before.
         """
-        folded = self._bridge.matrix @ query
-        products = old.scores(keys, folded) + np.float32(query @ self._bridge.offset - folded @ self._bridge.center)
-        scores: Float32 = products / self._lengths_of(old, keys)
+        folded, shift = self._folded(query)
+        scores: Float32 = (old.scores(keys, folded) + shift) / self._lengths_of(old, keys)
         return scores
+
+    def both(
+        self, old: VersionIndex, keys: NDArray[np.uint64], old_query: Float32, query: Float32
+    ) -> tuple[Float32, Float32]:
+        """What the rows of `keys` `(m,)` give, as they are and carried over: every row is read once.
+
+        Args:
+            old: Where rows are; not every key needs to have one.
+            keys: `(m,)` uint64.
+            old_query: `(d1,)` float32.
+            query: `(d2,)` float32.
+
+        Returns:
+            Old scores and those of `scores`, `(m,)` float32 each; both NaN where a key has no row.
+        """
+        folded, shift = self._folded(query)
+        scores, bridged = old.scores(keys, np.array((old_query, folded)))
+        there = ~np.isnan(scores)
+        bridged[there] = (bridged[there] + shift) / self._lengths_of(old, keys[there])
+        return scores, bridged
+
+    def _folded(self, query: Float32) -> tuple[Float32, np.float32]:
+        """The query for old rows, and what is to be added to their scores."""
+        folded: Float32 = self._bridge.matrix @ query
+        return folded, np.float32(query @ self._bridge.offset - folded @ self._bridge.center)
 
     def _lengths_of(self, old: VersionIndex, keys: NDArray[np.uint64]) -> Float32:
         known = self._lengths
