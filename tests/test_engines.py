@@ -62,9 +62,15 @@ def test_every_engine_gives_the_same_vectors(name: str, engine: Engine, l6: cf.E
 
 
 def succeeds(program: str) -> None:
-    """Runs a program in a process of its own: what else this one has done with an engine must not matter."""
+    """Runs a program in a process of its own: what else this one has done with an engine must not matter.
+
+    Skips as `load` does.
+    """
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", program], env=here, capture_output=True, text=True, check=False)
+    *_, error = done.stderr.strip().splitlines() or [""]
+    if "EngineUnavailable" in error and "computes in" in error:
+        pytest.skip(error)
     assert done.returncode == 0, done.stderr
 
 
