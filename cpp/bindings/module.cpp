@@ -230,8 +230,8 @@ std::tuple<py::array, py::array, float> krige(const py::object& rows_array, cons
     float* const means = expected.mutable_data();
     float* const shares = left.mutable_data();
     float alike = 0.0f;
-    without_gil(product(rows.known, rows.m, rows.d), [&] {
-        const auto scratch = scratch_of<float>(krige_scratch_size(rows));
+    without_gil(shared > 0.0f ? product(rows.known, rows.m, rows.d) : 0.0, [&] {
+        const auto scratch = scratch_of<float>(shared > 0.0f ? krige_scratch_size(rows) : 0);
         alike = active_kernels().krige(rows, {shared, common}, means, shares, scratch.get());
     });
     return {expected, left, alike};

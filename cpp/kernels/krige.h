@@ -37,7 +37,7 @@ constexpr size_t krige_block = 64;
 static inline size_t krige_padded(size_t n) { return (n + krige_block - 1) / krige_block * krige_block; }
 
 // Number of floats in `scratch`: the rows, a tile more of them, the equations with two right sides of their own, and three
-// vectors. Internal linkage, since every level includes this.
+// vectors; none are needed where nothing is shared. Internal linkage, since every level includes this.
 static inline size_t krige_scratch_size(const KrigeRows& rows) {
     const size_t width = krige_padded(rows.m + 2);
     return (rows.m + 4) * krige_padded(rows.d) + (rows.known + 3) * width;
