@@ -272,6 +272,8 @@ def test_scores_that_do_not_belong_together_are_refused() -> None:
         w.blend.score(*query, scores, scores, scores, w.old[:10], head=11)
     with pytest.raises(InvalidInput, match="three scores and a row"):
         w.blend.score(*query, scores, scores, scores, w.old[:9], head=5)
+    with pytest.raises(InvalidInput, match=r"three scores and a row.*\(9, "):
+        w.blend.score(*query, scores, scores, scores, w.old[:10], head=5, new_rows=w.new[:9])
 
 
 def test_too_few_documents_leave_the_old_model_alone() -> None:

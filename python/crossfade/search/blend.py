@@ -228,7 +228,7 @@ class Blend:
             InvalidInput: Shapes differ, or a candidate has neither a new score nor an old and a bridged one.
         """
         known = ~np.isnan(new_scores)
-        _check_candidates(old_scores, new_scores, bridged_scores, old_rows, head)
+        _check_candidates((old_scores, new_scores, bridged_scores), (old_rows, new_rows), head)
         coverage = self.coverage_of(known[:head])
         weight = self._weight_at(coverage)
         if weight == 0.0 and not cut_over:
@@ -327,12 +327,12 @@ class Blend:
             )
 
 
-def _check_candidates(old: Float32, new: Float32, bridged: Float32, old_rows: StoredRows, head: int) -> None:
-    if not old.shape == new.shape == bridged.shape == old_rows.shape[:1] or not 0 <= head <= len(old):
-        raise InvalidInput(
-            f"a candidate needs three scores and a row, got shapes {old.shape}, {new.shape}, {bridged.shape} and "
-            f"{old_rows.shape} with head {head}"
-        )
+def _check_candidates(scores: tuple[Float32, ...], rows: tuple[StoredRows | None, ...], head: int) -> None:
+    count = len(scores[0])
+    lengths = {len(it) for it in rows if it is not None}
+    if {it.shape for it in scores} != {(count,)} or lengths != {count} or not 0 <= head <= count:
+        shapes = ", ".join(str(it.shape) for it in (*scores, *rows) if it is not None)
+        raise InvalidInput(f"a candidate needs three scores and a row, got shapes {shapes} with head {head}")
 
 
 def _are_unit(rows: Float32) -> bool:
