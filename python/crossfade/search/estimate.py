@@ -73,7 +73,10 @@ class Estimate:
         """
         head = nearest(known.bridged, known.depth)
         _, *about = _fitted(known, head, [taken(known.bridged, head)], taken(known.new, head))
-        best = nearest(known.bridged, min(known.depth, max(LEAST_NEAR, -(-HEAD * len(known.rows) // documents))))
+        among = -(
+            -HEAD * len(known.rows) // max(documents, len(known.rows))
+        )  # more than there are, if some were deleted
+        best = nearest(known.bridged, min(known.depth, max(LEAST_NEAR, among)))
         line = _line([taken(known.bridged, best)], taken(known.new, best))
         return cls(1.0, line[0], 0.0, line[1], *about)
 
