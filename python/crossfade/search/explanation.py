@@ -181,9 +181,10 @@ def _explained(hit: Hit, why: Why, at: int) -> HitExplanation:
     if used.blended is not None and used.blended.parts is not None:
         parts = used.blended.parts
         figures |= {"old_units": parts.old, "new_units": parts.new, "bonus": parts.bonus, "blended": parts.blended}
-        told_by = parts.new if true else parts.guess
-        figures |= {} if true else {"estimate": parts.guess}
-        figures |= {} if parts.expected[place] == parts.new[place] else {"correction": parts.expected - told_by}
+        if not true:
+            figures |= {"estimate": parts.guess, "correction": parts.expected - parts.guess}
+        elif parts.expected[place] != parts.new[place]:
+            figures |= {"correction": parts.expected - parts.new}
     told = {name: float(values[place]) for name, values in figures.items() if values is not None}
     common |= {name: value for name, value in told.items() if not np.isnan(value)}
     return HitExplanation(new_score="true" if true else "bridged + estimated", **common)
