@@ -16,7 +16,7 @@ from bench.fade import SHARES
 from bench.fade_state import RANDOM
 from bench.report_cells import cell, is_upgrade, title
 from bench.report_orders import orders
-from crossfade.search import blend, merges
+from crossfade.search import blend, kriging, merges, onesided, smoothing
 
 Report = dict[str, Any]
 
@@ -89,10 +89,19 @@ def page(reports: Sequence[Report], name: str = "fade") -> Iterator[str]:
     yield from orders([report for report in reports if report.get("traffic")])
     yield from losing(random)
     yield from ("", "## How it is done", "", *body_of(blend))
+    for part, heading in PARTS.items():
+        yield from ("", f"### {heading}", "", *body_of(part))
     yield from ("", "## When each classic merge is wrong", "", ASKED_FOR, "", *body_of(merges))
     yield from ("", "## Every share", "")
     for report in random:
         yield from curves(report)
+
+
+PARTS = {
+    kriging: "Known errors, carried over to documents alike",
+    smoothing: "With all new vectors, what documents alike score",
+    onesided: "Where the old model can't be called any more",
+}
 
 
 def curves_of(reports: Sequence[Report]) -> list[Report]:
