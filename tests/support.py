@@ -42,6 +42,12 @@ def bag_of_words(dim: int, seed: int) -> Embed:
     return embed
 
 
+def unit(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Rows at length one."""
+    scaled: npt.NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
 def wrapped(name: str, dim: int, seed: int, before: Callable[[list[str]], Any] | None = None) -> cf.Encoder:
     """An encoder of the callable above; `before` is called with every list of texts first."""
     embed = bag_of_words(dim, seed)

@@ -17,13 +17,9 @@ from crossfade.bridge import Bridge, files
 from crossfade.bridge.fitting import CANDIDATES, Moments, Solver, carry, carry_unseen
 from crossfade.errors import DamagedFile, InvalidInput, NewerFormat, SpaceMismatch
 from crossfade.space import Space
+from support import unit
 
 Rows = NDArray[np.float32]
-
-
-def unit(rows: NDArray[np.floating]) -> Rows:
-    scaled: Rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return scaled
 
 
 def rotation(rng: np.random.Generator, d1: int, d2: int) -> NDArray[np.float64]:

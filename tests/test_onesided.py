@@ -16,13 +16,9 @@ from crossfade.search.fade import Fade
 from crossfade.search.kriging import COMMON
 from crossfade.search.onesided import OneSided
 from crossfade.search.units import StandardUnits
+from support import unit
 
 Rows = NDArray[np.float32]
-
-
-def unit(rows: NDArray[np.floating]) -> Rows:
-    scaled: Rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return scaled
 
 
 @pytest.fixture(scope="module")
