@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import crossfade as cf
+from catalogs import SPACE
+from crossfade.catalog import Database, versions
 from embedding_service import DIM, KEY, SEED, Service, serving
 from support import COUNT, NEW, OLD, THIRD, filled, wrapped
 
@@ -62,3 +64,13 @@ def service() -> Iterator[Service]:
 def key(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("TEST_API_KEY", KEY)
     return "TEST_API_KEY"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Database]:
+    """A catalog with one version and no documents."""
+    opened = Database.create(tmp_path / "catalog.sqlite")
+    with opened.writing() as connection:
+        versions.initialise(connection, SPACE, None, {})
+    yield opened
+    opened.close()
