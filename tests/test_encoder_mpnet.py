@@ -142,7 +142,7 @@ def test_graph_computes_the_published_formulas(tmp_path: Path) -> None:
     """Texts of 1 to 200 tokens, padded to each other's lengths or not, get the rows of a plain float64 MPNet."""
     weights = random_weights()
     texts, ids = random_texts([*range(1, 41), *range(41, 201, 5), 200])
-    rows = Encoder.load(write_mpnet(tmp_path / "m", weights)).encode(texts)
+    rows = Encoder.load(write_mpnet(tmp_path / "m", weights), precision="float32").encode(texts)
     assert_close(rows, [reference_rows(weights, text).mean(axis=0) for text in ids])
 
 
@@ -154,14 +154,19 @@ def test_every_pooling(tmp_path: Path, pooling: str) -> None:
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": pooling}))
     texts, ids = random_texts([1, 5, 17, 60])
-    assert_close(Encoder.load(folder).encode(texts), [POOLERS[pooling](reference_rows(weights, text)) for text in ids])
+    assert_close(
+        Encoder.load(folder, precision="float32").encode(texts),
+        [POOLERS[pooling](reference_rows(weights, text)) for text in ids],
+    )
 
 
 def test_a_literal_pad_has_no_position_of_its_own(tmp_path: Path) -> None:
     """`<pad>` inside a text is attended to, gets the row of padding, and the tokens after it go on counting."""
     weights = random_weights()
     ids = [5, 1, 6, 1, 1, 7]
-    rows = Encoder.load(write_mpnet(tmp_path / "m", weights)).encode([" ".join(WORDS[token] for token in ids)])
+    rows = Encoder.load(write_mpnet(tmp_path / "m", weights), precision="float32").encode(
+        [" ".join(WORDS[token] for token in ids)]
+    )
     assert_close(rows, [reference_rows(weights, ids).mean(axis=0)])
 
 
@@ -178,7 +183,7 @@ def test_the_last_position_is_used(tmp_path: Path) -> None:
     weights[name] = weights[name][:14]
     folder = write_mpnet(tmp_path / "m", weights, max_position_embeddings=14)
     (folder / "sentence_bert_config.json").unlink()
-    encoder = Encoder.load(folder)
+    encoder = Encoder.load(folder, precision="float32")
     assert encoder.space.max_tokens == 12
     texts, ids = random_texts([12])
     assert_close(encoder.encode([texts[0] + " w1 w2"]), [reference_rows(weights, ids[0]).mean(axis=0)])
