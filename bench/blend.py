@@ -114,9 +114,9 @@ class Bench:
             self.old[query, candidates],
             np.where(covered[candidates], self.new[query, candidates], np.float32(np.nan)),
             self.bridged[query, candidates],
-            self.old_rows[candidates],
             head=len(head),
-            new_rows=self.new_rows[candidates] if covered[candidates].all() else None,
+            old_rows=self.old_rows[candidates],
+            new_rows=self.new_rows[candidates],
         )
         return candidates[np.lexsort((candidates, -blended.scores))]
 

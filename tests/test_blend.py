@@ -81,7 +81,7 @@ def blend_query(
         old[candidates],
         np.where(covered, new, np.float32(np.nan))[candidates],
         w.bridge.apply(w.old[candidates]) @ w.new_queries[query],
-        w.old[candidates],
+        old_rows=w.old[candidates],
         head=HEAD,
         cut_over=cut_over,
     )
@@ -176,12 +176,14 @@ def test_without_an_old_score_the_new_one_decides() -> None:
     query = w.old_queries[0], w.new_queries[0]
     old, new = w.old[:20] @ query[0], w.new[:20] @ query[1]
     old[3], new[7] = np.nan, np.nan
-    blended = w.blend.score(*query, old, new, np.where(np.isnan(new), 0.5, new), w.old[:20], head=20, cut_over=True)
+    blended = w.blend.score(
+        *query, old, new, np.where(np.isnan(new), 0.5, new), old_rows=w.old[:20], head=20, cut_over=True
+    )
     assert np.isfinite(blended.scores).all()
     toll = new[3] - blended.scores[3]  # what those with a new score pay for the bonus of the one without
     assert 0.0 < toll < 0.05
     new[7] = 0.5
-    whole = w.blend.score(*query, old, new, new, w.old[:20], head=20, cut_over=True)
+    whole = w.blend.score(*query, old, new, new, old_rows=w.old[:20], head=20, cut_over=True)
     assert whole.scores[3] == pytest.approx(new[3], abs=1e-6)
 
 
@@ -190,7 +192,7 @@ def test_a_score_above_one_is_scaled_back_without_ties() -> None:
     w = world()
     scores = np.linspace(0.99, 0.9, 20, dtype=np.float32)
     query = w.old_queries[0], w.new_queries[0]
-    blended = w.blend.score(*query, scores, scores, scores, w.old[:20], head=20).scores
+    blended = w.blend.score(*query, scores, scores, scores, old_rows=w.old[:20], head=20).scores
     assert blended.max() <= 1.0
     assert np.all(np.diff(blended) < 0)
 
@@ -215,7 +217,9 @@ def test_a_better_true_score_never_ranks_lower(covered: list[bool], query: int) 
     known = np.array(covered)
     new_scores = np.where(known, np.linspace(0.9, 0.1, 20, dtype=np.float32), np.float32(np.nan))
     same = np.full(20, 0.5, np.float32)
-    blended = w.blend.score(w.old_queries[query], w.new_queries[query], same, new_scores, same, w.old[:20], head=20)
+    blended = w.blend.score(
+        w.old_queries[query], w.new_queries[query], same, new_scores, same, old_rows=w.old[:20], head=20
+    )
     assert np.all(np.diff(blended.scores[known]) < 0) or blended.weight == 0.0
 
 
@@ -227,8 +231,8 @@ def test_an_unknown_score_is_given_the_benefit_of_the_doubt() -> None:
     w = world()
     e = w.blend.estimate
     old_query, new_query = w.old_queries[0], w.new_queries[0]
-    old_score, bridged = w.blend.old.mu(old_query), w.blend.new.mu(new_query)
-    estimated = bridged + e.intercept / e.scale * w.blend.new.sigma(new_query)
+    old_score, bridged = w.blend.old.moments(old_query)[0], w.blend.new.moments(new_query)[0]
+    estimated = bridged + e.intercept / e.scale * w.blend.new.moments(new_query)[1]
     for row, other, left in ((0, 1, 1.0), (0, 0, min(1.0, 1.05 - (0.05 + e.shared) ** 2 / 1.05))):
         across = np.eye(2, w.old.shape[1], dtype=np.float32)[[row, other]] + w.blend.old.mean
         blended = w.blend.score(
@@ -237,10 +241,10 @@ def test_an_unknown_score_is_given_the_benefit_of_the_doubt() -> None:
             np.full(2, old_score, np.float32),
             np.array([estimated, np.nan], np.float32),
             np.full(2, bridged, np.float32),
-            across,
+            old_rows=across,
             head=2,
         )
-        gap = blended.weight * left * e.variance * w.blend.old.sigma(old_query)
+        gap = blended.weight * left * e.variance * w.blend.old.moments(old_query)[1]
         assert blended.scores[1] - blended.scores[0] == pytest.approx(gap, rel=1e-2)
 
 
@@ -251,9 +255,9 @@ def test_a_bridged_score_may_be_missing_where_the_true_one_is_there() -> None:
     scores = np.linspace(0.9, 0.5, 10, dtype=np.float32)
     partly = np.where(np.arange(10) < 5, scores, np.float32(np.nan))
     rest = np.where(np.arange(10) < 5, np.float32(np.nan), scores)
-    assert np.isfinite(w.blend.score(*query, scores, partly, rest, w.old[:10], head=10).scores).all()
+    assert np.isfinite(w.blend.score(*query, scores, partly, rest, old_rows=w.old[:10], head=10).scores).all()
     with pytest.raises(InvalidInput, match="got NaN"):
-        w.blend.score(*query, scores, partly, partly, w.old[:10], head=10)
+        w.blend.score(*query, scores, partly, partly, old_rows=w.old[:10], head=10)
 
 
 def test_scores_that_do_not_belong_together_are_refused() -> None:
@@ -262,13 +266,13 @@ def test_scores_that_do_not_belong_together_are_refused() -> None:
     query = w.old_queries[0], w.new_queries[0]
     scores = np.linspace(0.9, 0.5, 10, dtype=np.float32)
     with pytest.raises(InvalidInput, match="three scores"):
-        w.blend.score(*query, scores, scores[1:], scores, w.old[:10], head=5)
+        w.blend.score(*query, scores, scores[1:], scores, old_rows=w.old[:10], head=5)
     with pytest.raises(InvalidInput, match="three scores"):
-        w.blend.score(*query, scores, scores, scores, w.old[:10], head=11)
+        w.blend.score(*query, scores, scores, scores, old_rows=w.old[:10], head=11)
     with pytest.raises(InvalidInput, match="three scores and a row"):
-        w.blend.score(*query, scores, scores, scores, w.old[:9], head=5)
+        w.blend.score(*query, scores, scores, scores, old_rows=w.old[:9], head=5)
     with pytest.raises(InvalidInput, match=r"three scores and a row.*\(9, "):
-        w.blend.score(*query, scores, scores, scores, w.old[:10], head=5, new_rows=w.new[:9])
+        w.blend.score(*query, scores, scores, scores, old_rows=w.old[:10], head=5, new_rows=w.new[:9])
 
 
 def test_too_few_documents_leave_the_old_model_alone() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from crossfade import _core, kernels
 from crossfade.bridge import Bridge
+from crossfade.errors import InvalidInput
 from crossfade.search.carried import Carried
 from segments import normalized, numbered, version_of
 
@@ -43,21 +44,42 @@ def test_carried_scores_are_those_of_carried_rows(level: str, dims: tuple[int, i
     assert carried.scores(version, keys[:0], query).shape == (0,)
 
 
-def test_both_scores_are_those_of_either() -> None:
-    """Read together they are the same bits; a key without a row has neither."""
+@pytest.mark.parametrize("covered", [0, 120, 250])
+def test_all_three_scores_of_what_two_versions_have_found(level: str, covered: int) -> None:
+    """Keys of both lists, each once, and the bits that either version and `scores` give; NaN where there is no row.
+
+    Where every key has a new row nobody asks what the Bridge gives.
+    """
     rng = np.random.default_rng(1)
     old = normalized(rng.standard_normal((200, 24)) + 0.5)
-    new = normalized(old @ rng.standard_normal((24, 16)))
-    bridge = Bridge.fit(old.astype(np.float32), new.astype(np.float32))
-    version, keys = version_of(numbered(200), old), rng.permutation(np.arange(250, dtype=np.uint64))
-    there = version.has(keys)
-    assert there.sum() == 200
-    query, carried = old[7].astype(np.float32), new[7].astype(np.float32)
-    scores, bridged = Carried(bridge).both(version, keys, query, carried)
-    assert np.isnan(scores[~there]).all()
-    assert np.isnan(bridged[~there]).all()
-    assert scores[there].tolist() == version.scores(keys[there], query).tolist()
-    assert bridged[there].tolist() == Carried(bridge).scores(version, keys[there], carried).tolist()
+    new = normalized(rng.standard_normal((250, 16)) + 0.5)
+    bridge = Bridge.fit(old.astype(np.float32), new[:200].astype(np.float32))
+    version, newer = version_of(numbered(200), old), version_of(numbered(covered), new[:covered])
+    some = rng.permutation(np.arange(250, dtype=np.uint64))
+    lists = some[:150], rng.permutation(some[100:])
+    queries = old[7].astype(np.float32), new[7].astype(np.float32)
+    carried = Carried(bridge)
+    for _ in range(2):  # the second time all lengths are known
+        found = carried.compared(version, newer, lists, queries)
+        assert found.keys.tolist() == [*lists[0].tolist(), *(key for key in lists[1].tolist() if key not in lists[0])]
+        there = version.has(found.keys)
+        np.testing.assert_array_equal(found.old, version.scores(found.keys, queries[0]))
+        np.testing.assert_array_equal(found.new, newer.scores(found.keys, queries[1]))
+        if covered == 250:
+            assert np.isnan(found.bridged).all()
+        else:
+            expected = Carried(bridge).scores(version, found.keys[there], queries[1])
+            assert found.bridged[there].tolist() == expected.tolist()
+            assert np.isnan(found.bridged[~there]).all()
+
+
+def test_scores_that_are_not_finite_are_refused() -> None:
+    """A query that holds NaN is named, and not taken for missing rows."""
+    rows = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
+    bridge, version = Bridge.fit(rows, rows), version_of(numbered(100), normalized(rows.astype(np.float64)))
+    keys = np.arange(10, dtype=np.uint64)
+    with pytest.raises(InvalidInput, match="finite"):
+        Carried(bridge).compared(version, version, (keys, keys), (np.full(8, np.nan, np.float32), rows[0]))
 
 
 def test_another_thread_may_have_made_room_meanwhile() -> None:

@@ -106,6 +106,7 @@ def test_it_is_the_blend_with_the_bridged_score_for_the_old_one(fade: Fade, rows
     across = covariance[np.ix_(~known, known)] @ np.linalg.inv(covariance[np.ix_(known, known)])
     left = 1.0 + COMMON - np.einsum("uk,uk->u", across, covariance[np.ix_(~known, known)])
     for query in rows[1][:5]:
+        mean, deviation = units.moments(query)
         bridged, true = units.z(query, fade.bridge.apply(old) @ query), units.z(query, new @ query)
         evidence = one.estimate.intercept + one.estimate.bridged * bridged
         evidence[~known] += across @ (true - evidence)[known]
@@ -114,7 +115,7 @@ def test_it_is_the_blend_with_the_bridged_score_for_the_old_one(fade: Fade, rows
         bonus[~known] = one.estimate.variance * np.clip(left, 0.0, 1.0)
         weight = (worth @ known / worth.sum()) ** ((1.0 - one.estimate.explained) / 2.0)
         blended = (1.0 - weight) * bridged + weight * (evidence + bonus - worth @ bonus / worth.sum())
-        expected = one.intercept + one.slope * (units.mu(query) + units.sigma(query) * blended)
+        expected = one.intercept + one.slope * (mean + deviation * blended)
         np.testing.assert_allclose(scored(fade, rows, query, known), expected / max(1.0, expected.max()), atol=1e-3)
 
 

@@ -115,7 +115,7 @@ inline py::array has(const py::tuple& tables, const py::sequence& files_object, 
     return there;
 }
 
-// Copies the rows of keys to `out`; the place of the first key without one, or -1.
+// Copies the rows of keys to `out`, zeros for a key without one; the place of the first of these, or -1.
 inline std::int64_t gather(const py::tuple& tables, const py::sequence& files_object, const py::object& keys_object,
                            const py::object& out_object) {
     const Places places(tables);
@@ -123,15 +123,20 @@ inline std::int64_t gather(const py::tuple& tables, const py::sequence& files_ob
     const Rows keys = keys_of(keys_object);
     const Rows out = matrix(output_rows(out_object));
     require(out.n == keys.d, "out must have a row for each key");
+    std::int64_t absent = -1;
     for (std::size_t i = 0; i < keys.d; ++i) {
         const Places::Place place = places.of(keys.as<std::uint64_t>()[i]);
         const std::size_t at = files.holder(place);
-        if (at == files.size()) return static_cast<std::int64_t>(i);
-        const Rows& rows = files.rows(at);
-        require(rows.d == out.d && rows.dtype == out.dtype, "out must be like the rows");
-        std::memcpy(out.at(i), rows.at(static_cast<std::size_t>(place.row)), rows.d * rows.item);
+        if (at < files.size()) {
+            const Rows& rows = files.rows(at);
+            require(rows.d == out.d && rows.dtype == out.dtype, "out must be like the rows");
+            std::memcpy(out.at(i), rows.at(static_cast<std::size_t>(place.row)), rows.d * rows.item);
+        } else {
+            std::memset(out.at(i), 0, out.d * out.item);
+            if (absent < 0) absent = static_cast<std::int64_t>(i);
+        }
     }
-    return -1;
+    return absent;
 }
 
 // Scores (q, m) of the rows of keys, NaN where a key has none; and whether all others are finite.

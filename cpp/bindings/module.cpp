@@ -10,6 +10,7 @@
 #include "../kernels/dispatch.h"
 #include "../kernels/merge.h"
 #include "arrays.h"
+#include "blending.h"
 #include "candidates.h"
 #include "lookup.h"
 #include "parallel.h"
@@ -19,7 +20,6 @@ namespace crossfade::bindings {
 namespace {
 
 constexpr std::size_t most_threads = 1024;
-constexpr std::size_t most_kriged = 1 << 12;
 
 // Below this number of rows the matrix is used where it lies: packing it costs about as much as mapping four rows.
 constexpr std::size_t rows_worth_packing = 24;
@@ -224,7 +224,7 @@ std::tuple<py::array, py::array, float> krige(const py::object& rows_array, cons
     require(shared >= 0.0f && shared <= 1.0f && common >= 0.0f && common < HUGE_VALF, "shared or common is out of range");
     const float* const begin = errors.as<float>();
     const auto known = std::count_if(begin, begin + x.n, [](float error) { return error == error; });
-    const KrigeRows rows{x.data, x.stride, static_cast<Element>(x.dtype), x.n, x.d, center.as<float>(), begin, static_cast<std::size_t>(known)};
+    const KrigeRows rows{x.data, x.stride, static_cast<Element>(x.dtype), nullptr, x.n, x.d, center.as<float>(), begin, static_cast<std::size_t>(known)};
     py::array_t<float> expected(static_cast<py::ssize_t>(x.n));
     py::array_t<float> left(static_cast<py::ssize_t>(x.n));
     float* const means = expected.mutable_data();
@@ -317,6 +317,11 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("score", &score, py::arg("tables"), py::arg("files"), py::arg("keys"), py::arg("queries"));
     module.def("rank", &rank, py::arg("tables"), py::arg("files"), py::arg("query"), py::arg("scored"), py::arg("lists"),
                py::arg("tail"), py::arg("dead"), py::arg("allowed"), py::arg("count"));
+    module.def("compare", &compare, py::arg("old_version"), py::arg("new_version"), py::arg("old_keys"), py::arg("new_keys"),
+               py::arg("old_queries"), py::arg("new_query"), py::arg("lengths"), py::arg("shift"));
+    module.def("blend", &blend_scores, py::arg("old_scores"), py::arg("new_scores"), py::arg("bridged_scores"), py::arg("rows"),
+               py::arg("center"), py::arg("head"), py::arg("units"), py::arg("model"), py::arg("bounded"), py::arg("weight"));
+    module.def("rank_blended", &order_blended, py::arg("keys"), py::arg("blended"), py::arg("own"));
     module.def("instruction_set", [] { return std::string(active_kernels().name); });
     module.def("instruction_sets", &instruction_sets);
     module.def("force_instruction_set", [](const std::string& name) { return force_kernels(name.c_str()); }, py::arg("name"));

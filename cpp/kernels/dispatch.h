@@ -13,6 +13,7 @@
 #include "normalize.h"
 #include "project.h"
 #include "rescore.h"
+#include "smooth.h"
 
 namespace crossfade {
 
@@ -28,6 +29,7 @@ struct Kernels {
     ColumnSums* column_sums;
     Products* add_products;
     Krige* krige;
+    Smooth* smooth;
 };
 
 // Defined by the translation units that CMakeLists.txt builds for the processor.

@@ -5,19 +5,11 @@
 // NaN and infinity follow IEEE arithmetic. No memory is allocated (scratch comes from the caller), nothing throws, no state.
 #pragma once
 
-#include <stddef.h>
-
-#include "elements.h"
+#include "compared.h"
 
 namespace crossfade {
 
-struct KrigeRows {
-    const void* data;  // m rows of d elements, `stride` elements apart
-    ptrdiff_t stride;
-    Element element;  // float32 or float16
-    size_t m;
-    size_t d;
-    const float* center;  // (d), or null for zeros
+struct KrigeRows : ComparedRows {
     const float* errors;  // (m), NaN where it is unknown
     size_t known;         // how many are known
 };
@@ -32,15 +24,11 @@ struct KrigeModel {
 // both are 0 where the error is known. Gives what must be expected of a row that is like none of these.
 using Krige = float(const KrigeRows& rows, KrigeModel model, float* expected, float* left, float* scratch) noexcept;
 
-// Whole vectors of every level fit into it, four at a time.
-constexpr size_t krige_block = 64;
-static inline size_t krige_padded(size_t n) { return (n + krige_block - 1) / krige_block * krige_block; }
-
-// Number of floats in `scratch`: the rows, a tile more of them, the equations with two right sides of their own, and three
+// Number of floats in `scratch`: the rows, the equations with two right sides of their own, and three
 // vectors; none are needed where nothing is shared. Internal linkage, since every level includes this.
 static inline size_t krige_scratch_size(const KrigeRows& rows) {
-    const size_t width = krige_padded(rows.m + 2);
-    return (rows.m + 4) * krige_padded(rows.d) + (rows.known + 3) * width;
+    const size_t width = compared_padded(rows.m + 2);
+    return compared_size(rows) + (rows.known + 3) * width;
 }
 
 }  // namespace crossfade

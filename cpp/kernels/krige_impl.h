@@ -1,75 +1,29 @@
 // krige.h in the vocabulary of whichever simd_*.h was included before.
 #pragma once
 
+#include "compared_impl.h"
 #include "krige.h"
-#include "normalize_impl.h"
 
 namespace crossfade {
 namespace {
 
-// 12 accumulators, four vectors of others and one of the row's own.
-constexpr size_t krige_tile_rows = 3;
-constexpr size_t krige_tile_columns = 4;
 // Least a pivot can be but for rounding: two rows that are the same share all but this much where shared is near 1.
 constexpr float krige_least_pivot = 1e-6f;
 
 inline bool is_unknown(float error) { return error != error; }
 
-// Rows less the center, of length one, known ones first; zeros where a row has no direction, and beyond their end.
-template <typename In>
-inline void unit_rows(const KrigeRows& rows, float* unit, size_t depth) {
-    for (size_t j = 0; j < krige_tile_columns * depth; j += lanes) store(unit + rows.m * depth + j, zero());
-    float* next[2] = {unit, unit + rows.known * depth};
-    const In* x = static_cast<const In*>(rows.data);
-    for (size_t i = 0; i < rows.m; ++i, x += rows.stride) {
-        float*& out = next[is_unknown(rows.errors[i])];
-        size_t j = 0;
-        for (; j < rows.d; j += lanes) {
-            const size_t count = rows.d - j < lanes ? rows.d - j : lanes;
-            const Vec value = load_first(x + j, count);
-            store(out + j, rows.center ? subtract(value, load_first(rows.center + j, count)) : value);
-        }
-        for (; j < depth; j += lanes) store(out + j, zero());
-        const double reciprocal = reciprocal_norm(sum_of_squares(out, rows.d, out));
-        scale_row(out, rows.d, reciprocal, out, false);
-        out += depth;
-    }
-}
-
-inline void cosine_tile(const float* some, const float* others, size_t depth,
-                        float (&cosines)[krige_tile_rows][krige_tile_columns]) {
-    Vec totals[krige_tile_rows][krige_tile_columns];
-    UNROLL for (auto& row : totals) {
-        UNROLL for (Vec& total : row) total = zero();
-    }
-    for (size_t i = 0; i < depth; i += lanes) {
-        Vec columns[krige_tile_columns];
-        UNROLL for (size_t c = 0; c < krige_tile_columns; ++c) columns[c] = load(others + c * depth + i);
-        UNROLL for (size_t r = 0; r < krige_tile_rows; ++r) {
-            const Vec row = load(some + r * depth + i);
-            UNROLL for (size_t c = 0; c < krige_tile_columns; ++c) totals[r][c] = multiply_add(row, columns[c], totals[r][c]);
-        }
-    }
-    for (size_t r = 0; r < krige_tile_rows; ++r) {
-        for (size_t c = 0; c < krige_tile_columns; ++c) cosines[r][c] = sum(totals[r][c]);
-    }
+// Of length one, the known ones first.
+inline void unit_rows_of_errors(const KrigeRows& rows, float* unit, size_t depth) {
+    size_t next[2] = {0, rows.known};
+    unit_rows(rows, unit, depth, [&](size_t i) { return next[is_unknown(rows.errors[i])]++; });
 }
 
 // On and right of the diagonal: the covariances of every known row with all rows.
 inline void covariances(const float* unit, const KrigeRows& rows, size_t depth, KrigeModel model, float* equations,
                         size_t width) {
-    float cosines[krige_tile_rows][krige_tile_columns];
-    for (size_t p = 0; p < rows.known; p += krige_tile_rows) {
-        const size_t below = rows.known - p < krige_tile_rows ? rows.known - p : krige_tile_rows;
-        for (size_t q = p; q < rows.m; q += krige_tile_columns) {
-            const size_t right = rows.m - q < krige_tile_columns ? rows.m - q : krige_tile_columns;
-            cosine_tile(unit + p * depth, unit + q * depth, depth, cosines);
-            for (size_t r = 0; r < below; ++r) {
-                float* out = equations + (p + r) * width + q;
-                for (size_t c = 0; c < right; ++c) out[c] = model.shared * cosines[r][c] * cosines[r][c] + model.common;
-            }
-        }
-    }
+    cosines_of(unit, rows.known, rows.m, depth, [=](size_t p, size_t q, float cosine) {
+        equations[p * width + q] = model.shared * cosine * cosine + model.common;
+    });
     for (size_t p = 0; p < rows.known; ++p) equations[p * width + p] = model.common + 1.0f;
 }
 
@@ -139,13 +93,13 @@ inline float krige_common(const KrigeRows& rows, float common, float* expected, 
 
 float krige(const KrigeRows& rows, KrigeModel model, float* expected, float* left, float* scratch) noexcept {
     if (model.shared == 0.0f) return krige_common(rows, model.common, expected, left);
-    const size_t depth = krige_padded(rows.d);
-    const size_t width = krige_padded(rows.m + 2);
+    const size_t depth = compared_padded(rows.d);
+    const size_t width = compared_padded(rows.m + 2);
     float* const unit = scratch;
-    float* const equations = unit + (rows.m + krige_tile_columns) * depth;
+    float* const equations = unit + compared_size(rows);
     float* const products = equations + rows.known * width;
     float* const squares = products + width;
-    rows.element == Element::float16 ? unit_rows<Half>(rows, unit, depth) : unit_rows<float>(rows, unit, depth);
+    unit_rows_of_errors(rows, unit, depth);
     covariances(unit, rows, depth, model, equations, width);
     right_sides(rows, equations, width);
     eliminate(equations, rows.known, width, squares + width);

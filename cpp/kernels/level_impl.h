@@ -7,6 +7,7 @@
 #include "normalize_impl.h"
 #include "project_impl.h"
 #include "rescore_impl.h"
+#include "smooth_impl.h"
 
 namespace crossfade {
 namespace {
@@ -23,6 +24,7 @@ constexpr Kernels level_kernels(const char* name) {
         column_sums,
         add_products,
         krige,
+        smooth,
     };
 }
 

@@ -77,6 +77,36 @@ def rank(
 ) -> tuple[npt.NDArray[np.uint64], _Float32Array, list[int], list[float], bool]:
     """Keys and scores of the best; of each list how many keys count and their least score; whether all are finite."""
 
+def compare(
+    old_version: Any,
+    new_version: Any,
+    old_keys: Any,
+    new_keys: Any,
+    old_queries: Any,
+    new_query: Any,
+    lengths: Any,
+    shift: float,
+) -> tuple[npt.NDArray[np.uint64], _Float32Array, list[int], bool]:
+    """The keys of both lists, their scores (3, m): old, bridged, new; the places whose length isn't known; whether all
+    scores are finite."""
+
+def blend(
+    old_scores: Any,
+    new_scores: Any,
+    bridged_scores: Any,
+    rows: Any,
+    center: Any,
+    head: int,
+    units: Any,
+    model: Any,
+    bounded: bool,
+    weight: float,
+) -> tuple[_Float32Array, _Float64Array, bool]:
+    """Blended scores, the parts (6, m) they are made of, and whether every candidate could be scored."""
+
+def rank_blended(keys: Any, blended: Any, own: Any) -> tuple[npt.NDArray[np.int64], _Float32Array]:
+    """The order of blended scores, and what users see, in that order."""
+
 def instruction_set() -> str:
     """The instruction set in use."""
 

@@ -65,10 +65,10 @@ def has(tables: Tables, files: Files, keys: Keys) -> Marks:
 
 
 def gather(tables: Tables, files: Files, keys: Keys, out: StoredRows) -> int:
-    """Copies the rows of `keys` `(m,)` to `out` `(m, d)`, of the files' dtype.
+    """Copies the rows of `keys` `(m,)` to `out` `(m, d)`, of the files' dtype; zeros for a key without one.
 
     Returns:
-        The first place of a key without a row, where it has stopped; -1 where all have one.
+        The first place of a key without a row; -1 where all have one.
 
     Raises:
         InvalidInput: An argument has another dtype or layout.
@@ -132,6 +132,53 @@ def rank(
     if not finite:
         raise InvalidInput(_NOT_FINITE)
     return Ranked(best, scores, kept, least)
+
+
+class Compared(NamedTuple):
+    """What two versions' rows score for one query, `(m,)` each.
+
+    Args:
+        keys: uint64, each once.
+        old: float32, NaN where there is no old row.
+        bridged: float32, what the Bridge gives; NaN where there is no old row, or where no new score is missing.
+        new: float32, NaN where there is no new row.
+        unmeasured: Places whose bridged scores are yet to be divided by the length of their row carried over.
+    """
+
+    keys: Keys
+    old: npt.NDArray[np.float32]
+    bridged: npt.NDArray[np.float32]
+    new: npt.NDArray[np.float32]
+    unmeasured: list[int]
+
+
+def compare(
+    versions: tuple[tuple[Tables, Files], tuple[Tables, Files]],
+    lists: tuple[Keys, Keys],
+    queries: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+    lengths: npt.NDArray[np.float32],
+    shift: float,
+) -> Compared:
+    """All three scores of what two versions have found.
+
+    Args:
+        versions: The old one and the new one.
+        lists: What either has found, `(n,)` uint64 each, none twice in a list. The keys of both are scored: the first
+            list, then what only the second has.
+        queries: For old rows `(2, d1)`, the second one the new query folded by the Bridge; and for new rows `(d2,)`.
+        lengths: By key, float32, the length of its row carried over; 0, and beyond the end, where it is not known.
+        shift: What is added to a folded query's score before it is divided by the length.
+
+    Raises:
+        InvalidInput: An argument has another dtype or layout, or a score isn't finite.
+    """
+    try:
+        keys, (old, bridged, new), unmeasured, finite = _core.compare(*versions, *lists, *queries, lengths, shift)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"{error}; {_WANTED}") from error
+    if not finite:
+        raise InvalidInput(_NOT_FINITE)
+    return Compared(keys, old, bridged, new, unmeasured)
 
 
 _WANTED = "keys are uint64 vectors, tables uint32 and int64, rows of one width, queries float32, masks bool vectors"

@@ -29,9 +29,10 @@ from crossfade._arrays import (
     typed,
     vector_of,
 )
+from crossfade._blend import BlendModel, BlendUnits, blend, rank_blended
 from crossfade._covariance import CovarianceState, covariance
 from crossfade._krige import Kriged, krige
-from crossfade._lookup import Ranked, Tables, gather, has, rank, score
+from crossfade._lookup import Compared, Ranked, Tables, compare, gather, has, rank, score
 from crossfade._values import count_of, one_of, shown
 from crossfade.errors import InvalidInput
 
@@ -39,10 +40,15 @@ Float32Array = npt.NDArray[np.float32]
 Marks = npt.NDArray[np.bool_]
 __all__ = [
     "PADDING_KEY",
+    "BlendModel",
+    "BlendUnits",
+    "Compared",
     "CovarianceState",
     "Kriged",
     "Ranked",
     "Tables",
+    "blend",
+    "compare",
     "covariance",
     "gather",
     "has",
@@ -52,6 +58,7 @@ __all__ = [
     "normalize",
     "project",
     "rank",
+    "rank_blended",
     "rescore",
     "score",
 ]

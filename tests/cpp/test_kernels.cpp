@@ -14,6 +14,7 @@
 #include "test_normalize.h"
 #include "test_project.h"
 #include "test_rescore.h"
+#include "test_smooth.h"
 
 #ifdef CROSSFADE_X86
 namespace crossfade {
@@ -50,6 +51,7 @@ std::size_t test_kernels(const Kernels& kernels) {
     test_rescore(kernels);
     test_covariance(kernels);
     test_krige(kernels);
+    test_smooth(kernels);
     report();
     return tally.failures;
 }

@@ -255,7 +255,7 @@ class Sample:
 
     def _features(self, carried: Carried, old: Rows, new: Rows, keys: Keys) -> npt.NDArray[np.float64]:
         """One, the bridged score and the old score of documents, `(n, 3)`."""
-        scores, bridged = carried.both(self._live, keys, old, new)
+        bridged, scores = carried.scores(self._live, keys, new), self._live.scores(keys, old)
         return np.stack([np.ones(len(keys)), bridged, scores], axis=1).astype(np.float64)
 
     def _draws(

@@ -16,7 +16,7 @@ from crossfade.index.expansion import SPARE
 from crossfade.index.locations import Locations, RowRange
 from crossfade.index.pool import SegmentPool
 from crossfade.index.vectors import Rows
-from crossfade.kernels import Ranked, gather, has, rank, score
+from crossfade.kernels import Compared, Ranked, compare, gather, has, rank, score
 
 Scores: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -138,11 +138,30 @@ class VersionIndex:
 
     def stored(self, keys: Keys) -> Rows:
         """The same as they are stored, float16."""
-        rows = np.empty((len(keys), self.dim), dtype=np.float16)
-        absent = gather(self._locations.tables(), self._files, keys, rows)
+        rows, absent = self._gathered(keys)
         if absent >= 0:
             raise InvalidInput(f"key {keys[absent]} of {len(keys)} has no row in this version; ask has() before")
         return rows
+
+    def stored_or_zeros(self, keys: Keys) -> Rows:
+        """The same with zeros for a key that has none."""
+        return self._gathered(keys)[0]
+
+    def compared(
+        self,
+        newer: VersionIndex,
+        lists: tuple[Keys, Keys],
+        queries: tuple[Scores, Scores],
+        lengths: Scores,
+        shift: float,
+    ) -> Compared:
+        """All three scores of what this version and a newer one have found, as `kernels.compare` says."""
+        versions = [(index._locations.tables(), index._files) for index in (self, newer)]
+        return compare((versions[0], versions[1]), lists, queries, lengths, shift)
+
+    def _gathered(self, keys: Keys) -> tuple[Rows, int]:
+        rows = np.empty((len(keys), self.dim), dtype=np.float16)
+        return rows, gather(self._locations.tables(), self._files, keys, rows)
 
     def _best(
         self, query: Scores, count: int, asked: list[_Asked], near: list[Keys], admitted: _Admitted

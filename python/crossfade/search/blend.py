@@ -22,8 +22,8 @@ from ranking worse than it did before:
 Once every candidate has a new vector, what those like a document score is evidence for it as well (`smoothing`).
 
 s is mapped back by the live model's mean and deviation: the old one's, and after a cutover to the blend the new
-one's, β apart. What users see as a score is put on that model's own scale after that (`scale`). A document without
-an old vector, written while the old encoder was not at hand, has s = u.
+one's, β apart. What users see as a score is put on that model's own scale after that (`kernels.rank_blended`). A
+document without an old vector, written while the old encoder was not at hand, has s = u. `kernels.blend` computes it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crossfade import kernels
 from crossfade._arrays import StoredRows
 from crossfade.bridge import Bridge, files
 from crossfade.errors import DamagedFile, InvalidInput
+from crossfade.kernels import BlendModel, BlendUnits
 from crossfade.search import kriging, smoothing
 from crossfade.search.estimate import Estimate, StandIns
 from crossfade.search.units import Float32, Float64, StandardUnits
@@ -197,9 +199,9 @@ class Blend:
         old_scores: Float32,
         new_scores: Float32,
         bridged_scores: Float32,
-        old_rows: StoredRows,
         *,
         head: int,
+        old_rows: StoredRows | None = None,
         new_rows: StoredRows | None = None,
         cut_over: bool = False,
     ) -> Blended:
@@ -215,9 +217,8 @@ class Blend:
             new_scores: `(m,)`, new query times new rows; NaN where a candidate has no new row.
             bridged_scores: `(m,)`, new query times carried old rows (`Bridge.apply`). May be NaN where there
                 is a new score; those that are given sharpen the estimate for the others.
-            old_rows: `(m, d1)`, the candidates' old rows: they tell which of them are alike. Nobody looks at them
-                where every new score is given.
             head: How many of the candidates are the old version's, 0 to m.
+            old_rows: `(m, d1)`, the candidates' old rows, where a new score is missing: they tell which are alike.
             new_rows: `(m, d2)`, the candidates' new rows, where every new score is given: then they are smoothed.
             cut_over: Whether the new version is the live one: then scores are on its scale.
 
@@ -227,55 +228,41 @@ class Blend:
         Raises:
             InvalidInput: Shapes differ, or a candidate has neither a new score nor an old and a bridged one.
         """
-        known = ~np.isnan(new_scores)
         _check_candidates((old_scores, new_scores, bridged_scores), (old_rows, new_rows), head)
+        known = ~np.isnan(new_scores)
         coverage = self.coverage_of(known[:head])
         weight = self._weight_at(coverage)
         if weight == 0.0 and not cut_over:
             return Blended(old_scores.astype(np.float32), coverage, 0.0)
-        mean, deviation = self.old.mu(old_query), self.old.sigma(old_query)
-        z_old = (old_scores.astype(np.float64) - mean) / deviation
-        true, bridged = self.estimate.scale * self.new.z(new_query, np.stack([new_scores, bridged_scores]))
-        guess, expected, bonus = self._evidence(z_old, true, bridged, (old_rows, new_rows), head)
-        blended = np.where(np.isnan(z_old), expected + bonus, (1.0 - weight) * z_old + weight * (expected + bonus))
-        if cut_over:
-            mean, deviation = self.new.mu(new_query), self.new.sigma(new_query) / self.estimate.scale
-        scores = mean + deviation * blended
-        if not np.isfinite(scores).all():
-            raise InvalidInput("every candidate needs a new score, or an old and a bridged one, but got NaN")
-        if self.new_bounded if cut_over else self.bounded:
-            scores /= max(1.0, scores.max(initial=0.0))
-        parts = Parts(z_old, true, guess, expected, bonus, blended)
-        return Blended(scores.astype(np.float32), coverage, weight, parts)
+        of_old, of_new = self.old.moments(old_query), self.new.moments(new_query)
+        shown = (of_new[0], of_new[1] / self.estimate.scale) if cut_over else of_old
+        scores, parts = kernels.blend(
+            (old_scores, new_scores, bridged_scores),
+            (new_rows, self.new.mean) if known.all() else (old_rows, self.old.mean),
+            BlendUnits(*of_old, *of_new, *shown),
+            self._model,
+            head=head,
+            weight=weight,
+            bounded=self.new_bounded if cut_over else self.bounded,
+        )
+        return Blended(scores, coverage, weight, Parts(*parts))
 
-    def _evidence(
-        self,
-        z_old: Float64,
-        true: Float64,
-        bridged: Float64,
-        rows: tuple[StoredRows, StoredRows | None],
-        head: int,
-    ) -> tuple[Float64, Float64, Float64]:
-        """Estimate, u and bonus of every candidate."""
+    @property
+    def _model(self) -> BlendModel:
         e = self.estimate
-        guess = e.intercept + e.old * z_old + e.bridged * bridged
-        known = ~np.isnan(true)
-        evidence = np.where(known, true, guess)
-        bonus = np.where(known, 0.0, e.variance)
-        old_rows, new_rows = rows
-        if known.all():
-            smooth = evidence if new_rows is None else smoothing.smoothed(evidence, new_rows, self.new.mean)
-            return guess, smooth, bonus
-        best_first = np.argsort(-evidence, kind="stable")
-        first, rest = best_first[:MOST_COMPARED], best_first[MOST_COMPARED:]
-        carried = kriging.carry_over(old_rows[first], self.old.mean, (true - guess)[first], e.shared)
-        evidence[first] += np.where(known[first], 0.0, carried.expected)
-        evidence[rest] += np.where(known[rest], 0.0, carried.common)
-        bonus[first] *= carried.left
-        # It is paid for by all alike, so that scores keep their scale.
-        worth = _worth(head)
-        toll = float(worth @ bonus[:head] / worth.sum()) if head else 0.0
-        return guess, evidence, bonus - toll
+        return BlendModel(
+            e.scale,
+            e.intercept,
+            e.old,
+            e.bridged,
+            e.variance,
+            e.shared,
+            kriging.COMMON,
+            MOST_COMPARED,
+            smoothing.SHARE,
+            smoothing.COMPARED,
+            RANK_OFFSET,
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write `blend.json` and its array file into a folder, atomically; an earlier Blend there is
@@ -330,7 +317,7 @@ class Blend:
 def _check_candidates(scores: tuple[Float32, ...], rows: tuple[StoredRows | None, ...], head: int) -> None:
     count = len(scores[0])
     lengths = {len(it) for it in rows if it is not None}
-    if {it.shape for it in scores} != {(count,)} or lengths != {count} or not 0 <= head <= count:
+    if {it.shape for it in scores} != {(count,)} or not lengths <= {count} or not 0 <= head <= count:
         shapes = ", ".join(str(it.shape) for it in (*scores, *rows) if it is not None)
         raise InvalidInput(f"a candidate needs three scores and a row, got shapes {shapes} with head {head}")
 

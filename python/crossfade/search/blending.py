@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crossfade._arrays import StoredRows
+from crossfade import kernels
 from crossfade.catalog.versions import Version
 from crossfade.index import VersionIndex
 
@@ -16,7 +16,6 @@ from .blend import MIN_DOCUMENTS
 from .explanation import Used, Why
 from .fade import Fade
 from .ranking import CANDIDATES, Keys, Mask, Ranking, Rows, View, present, ranking_of
-from .scale import ranked_scores
 
 
 class Found(NamedTuple):
@@ -72,49 +71,29 @@ class Blending:
 
     def _blend(self, old: Found, new: Found, k: int) -> Ranking:
         """By the scores that either model gives to the candidates of both."""
-        head = len(old.keys)
-        known = set(old.keys.tolist())
-        only_new = [at for at, key in enumerate(new.keys.tolist()) if key not in known]
-        keys = np.concatenate([old.keys, new.keys[only_new]])
-        new_scores = self._new.scores(keys, new.query)
-        complete = not np.isnan(new_scores).any()
-        if complete:
-            old_scores, bridged = self._old.scores(keys, old.query), np.full(len(keys), np.nan, np.float32)
-            rows = np.empty((len(keys), 0), np.float16)
-        else:
-            old_scores, bridged = self._fade.carried.both(self._old, keys, old.query, new.query)
-            rows = self._rows(keys, ~np.isnan(old_scores))
+        found = self._fade.carried.compared(self._old, self._new, (old.keys, new.keys), (old.query, new.query))
+        unknown = np.isnan(found.new)
+        complete = not unknown.any()
         blended = self._fade.blend.score(
             old.query,
             new.query,
-            old_scores,
-            new_scores,
-            bridged,
-            rows,
-            head=head,
-            new_rows=self._new.stored(keys) if complete else None,
+            found.old,
+            found.new,
+            found.bridged,
+            head=len(old.keys),
+            old_rows=None if complete else self._old.stored_or_zeros(found.keys),
+            new_rows=self._new.stored(found.keys) if complete else None,
             cut_over=self._cut_over,
         )
-        order = np.lexsort((keys, -blended.scores))
-        own = new_scores if self._cut_over else old_scores
-        scores = ranked_scores(blended.scores[order], own[order])
+        order, scores = kernels.rank_blended(found.keys, blended.scores, found.new if self._cut_over else found.old)
         best = order[:k]
-        versions = np.where(np.isnan(new_scores), self._source, self._target)
         return Ranking(
-            keys[best],
+            found.keys[best],
             scores[:k],
-            versions[best],
-            keys[order],
+            np.where(unknown[best], self._source, self._target),
+            found.keys[order],
             "fade",
             blended.coverage,
             blended.weight,
-            Why("covered", best, Used(old_scores, new_scores, bridged, blended)),
+            Why("covered", best, Used(found.old, found.new, found.bridged, blended)),
         )
-
-    def _rows(self, keys: Keys, there: Mask) -> StoredRows:
-        """Old rows; zeros for what was written while the old encoder was not at hand."""
-        if there.all():
-            return self._old.stored(keys)
-        rows = np.zeros((len(keys), self._old.dim), np.float16)
-        rows[there] = self._old.stored(keys[there])
-        return rows

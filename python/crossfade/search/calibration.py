@@ -7,8 +7,8 @@ and 0, so that few hits claim no certainty (Platt, Probabilistic outputs for sup
 Large Margin Classifiers, 1999). Found by Newton's method with backtracking, in terms that neither overflow nor cancel
 (Lin, Lin and Weng, A note on Platt's probabilistic outputs for support vector machines, Machine Learning 68, 2007).
 
-What users see as a score is on the live version's scale at every share of a migration (`scale`). So one calibration
-serves for as long as that version is live, and none for two versions: each keeps its own, in its folder.
+What users see as a score is on the live version's scale at every share of a migration (`kernels.rank_blended`). So one
+calibration serves for as long as that version is live, and none for two versions: each keeps its own, in its folder.
 """
 
 from __future__ import annotations

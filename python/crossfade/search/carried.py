@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from crossfade import kernels
 from crossfade.bridge import Bridge
 from crossfade.index import VersionIndex
+from crossfade.kernels import Compared
 
 from .units import Float32
 
@@ -38,25 +39,27 @@ class Carried:
         scores: Float32 = (old.scores(keys, folded) + shift) / self._lengths_of(old, keys)
         return scores
 
-    def both(
-        self, old: VersionIndex, keys: NDArray[np.uint64], old_query: Float32, query: Float32
-    ) -> tuple[Float32, Float32]:
-        """What the rows of `keys` `(m,)` give, as they are and carried over: every row is read once.
+    def compared(
+        self,
+        old: VersionIndex,
+        new: VersionIndex,
+        lists: tuple[NDArray[np.uint64], NDArray[np.uint64]],
+        queries: tuple[Float32, Float32],
+    ) -> Compared:
+        """All three scores of what two versions have found: the same bits as `scores` and those of either version.
 
         Args:
-            old: Where rows are; not every key needs to have one.
-            keys: `(m,)` uint64.
-            old_query: `(d1,)` float32.
-            query: `(d2,)` float32.
-
-        Returns:
-            Old scores and those of `scores`, `(m,)` float32 each; both NaN where a key has no row.
+            old: The Bridge's source.
+            new: Its target.
+            lists: What either has found, `(n,)` each.
+            queries: `(d1,)` and `(d2,)`.
         """
-        folded, shift = self._folded(query)
-        scores, bridged = old.scores(keys, np.array((old_query, folded)))
-        there = ~np.isnan(scores)
-        bridged[there] = (bridged[there] + shift) / self._lengths_of(old, keys[there])
-        return scores, bridged
+        folded, shift = self._folded(queries[1])
+        asked = np.array((queries[0], folded)), queries[1]
+        found = old.compared(new, lists, asked, self._lengths, float(shift))
+        if found.unmeasured:
+            found.bridged[found.unmeasured] /= self._lengths_of(old, found.keys[found.unmeasured])
+        return found
 
     def _folded(self, query: Float32) -> tuple[Float32, np.float32]:
         """The query for old rows, and what is to be added to their scores."""

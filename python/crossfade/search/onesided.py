@@ -94,12 +94,13 @@ class OneSided:
         """
         true, bridged = scores
         # What the blend takes for old scores: bridged ones, as far above the mean as they are among new ones.
-        found = blend.new.z(query, np.where(np.isnan(bridged), true, bridged))
-        as_old = (blend.old.mu(folded) + blend.old.sigma(folded) * found).astype(np.float32)
+        (old_mean, old_deviation), (new_mean, new_deviation) = blend.old.moments(folded), blend.new.moments(query)
+        found = (np.where(np.isnan(bridged), true, bridged).astype(np.float64) - new_mean) / new_deviation
+        as_old = (old_mean + old_deviation * found).astype(np.float32)
         blend_of_new = dataclasses.replace(blend, estimate=self.estimate, full_weight=1.0, bounded=False)
-        blended = blend_of_new.score(folded, query, as_old, true, bridged, old_rows, head=head)
-        standard = blend.old.z(folded, blended.scores)
-        result = self.intercept + self.slope * (blend.new.mu(query) + blend.new.sigma(query) * standard)
+        blended = blend_of_new.score(folded, query, as_old, true, bridged, head=head, old_rows=old_rows)
+        standard = (blended.scores.astype(np.float64) - old_mean) / old_deviation
+        result = self.intercept + self.slope * (new_mean + new_deviation * standard)
         if blend.bounded:
             result /= max(1.0, result.max(initial=0.0))
         return result.astype(np.float32), blended.coverage

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crossfade import kernels
 from crossfade._blas import one_thread
+from crossfade._forks import lazy
 from crossfade.errors import InvalidInput
 
 Float32 = NDArray[np.float32]
@@ -52,8 +55,8 @@ class StandardUnits:
             >>> rows = np.random.default_rng(0).standard_normal((4000, 8))
             >>> units = StandardUnits.fit(rows)
             >>> query = np.array([3, 0, 0, 0, 0, 0, 0, 0], np.float32)
-            >>> round(units.sigma(query), 1)
-            3.0
+            >>> [round(moment, 1) for moment in units.moments(query)]
+            [0.0, 3.0]
         """
         sample = np.asarray(rows, dtype=np.float64)
         if sample.ndim != 2 or sample.shape[0] < 2 or sample.shape[1] < 1:
@@ -78,15 +81,19 @@ class StandardUnits:
         axes = lengths[:, None] * vectors[:, dim - kept :].T
         return cls(mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32), floor)
 
-    def mu(self, query: Float32) -> float:
-        """Mean score of a query `(d,)` against the corpus."""
-        return float(query @ self.mean)
-
-    def sigma(self, query: Float32) -> float:
-        """Standard deviation of a query's scores against the corpus; above 0 unless the query is zero."""
-        along = self.axes @ query
-        return float(np.sqrt(along @ along + self.floor * (query @ query)))
+    def moments(self, query: Float32) -> tuple[float, float]:
+        """Mean and standard deviation of the scores of a query `(d,)` against the corpus; the latter above 0 unless the
+        query is zero."""
+        mean, *_ = along = kernels.rescore(self._along, None, query)
+        rest = along[1:]
+        return float(mean), math.sqrt(rest @ rest + self.floor * float(query @ query))
 
     def z(self, query: Float32, scores: NDArray[Any]) -> Float64:
         """Scores of any shape of a query `(d,)` in standard units, float64; NaN stays NaN."""
-        return (scores.astype(np.float64) - self.mu(query)) / self.sigma(query)
+        mean, deviation = self.moments(query)
+        return (scores.astype(np.float64) - mean) / deviation
+
+    @lazy
+    def _along(self) -> Float32:
+        """What a query is compared with: the mean, and the axes."""
+        return np.vstack([self.mean, self.axes])
