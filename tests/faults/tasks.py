@@ -85,6 +85,7 @@ def work(
         if not early:
             say("done", number)
     if leave:
+        hands.docs._store._sealer.wait()  # segments that are due are there, to be damaged
         os._exit(0)  # before anything is closed for being forgotten
     hands.docs.close()
     say("closed")
