@@ -98,8 +98,10 @@ def test_rows_are_found_where_they_stand(world: World) -> None:
     assert np.isnan(scores).tolist() == [(~there).tolist()] * 2
     np.testing.assert_allclose(scores[:, there], queries.astype(np.float64) @ rows.T, atol=1e-5)
     if not there.all():
-        all_rows = np.zeros((len(there), world.dim), np.float16)
+        all_rows = np.ones((len(there), world.dim), np.float16)
         assert kernels.gather(world.tables, world.files, world.keys, all_rows) == there.tolist().index(False)
+        assert all_rows[there].tolist() == rows.tolist()
+        assert not all_rows[~there].any()
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

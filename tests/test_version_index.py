@@ -176,7 +176,7 @@ def test_scores_are_exact_and_nan_where_there_is_no_row() -> None:
 
 
 def test_gathering_gives_rows_or_says_which_are_missing() -> None:
-    """Rows come back as float32 in the order asked for; a key without one is an error."""
+    """Rows come back as float32 in the order asked for; a key without one is an error, or zeros."""
     rows = unit_rows(30)
     version = version_of(numbered(30, 5), rows)
 
@@ -184,6 +184,7 @@ def test_gathering_gives_rows_or_says_which_are_missing() -> None:
     assert version.gather(numbered(0)).shape == (0, DIM)
     with pytest.raises(InvalidInput, match="key 1000 of 2 has no row in this version"):
         version.gather(np.array([9, 1000], np.uint64))
+    np.testing.assert_array_equal(version.stored_or_zeros(np.array([1000, 9], np.uint64)), [0 * rows[4], rows[4]])
 
 
 def test_a_version_does_not_see_what_came_later() -> None:
