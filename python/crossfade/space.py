@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from crossfade._forks import lazy
 from crossfade._values import check_text, count_of, one_of, shown
 from crossfade.errors import InvalidInput, SpaceMismatch
 
@@ -83,10 +83,15 @@ class Space:
         if not self.model:
             raise InvalidInput("a Space needs a model's name, got an empty one")
 
-    @property
+    @lazy
     def fingerprint(self) -> str:
         """32 hexadecimal digits; equal for two Spaces exactly if their vectors may be compared."""
-        return _fingerprint(self)
+        identity = dataclasses.asdict(self)
+        if self.weights is not None:
+            for label in _LABELS:
+                del identity[label]
+        canonical = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
     def require(self, other: Space, what: str) -> None:
         """Raise SpaceMismatch unless `other` is this Space; `what` names the offered vectors."""
@@ -114,13 +119,3 @@ class Space:
     def __repr__(self) -> str:
         label = self.model + (f"@{self.version}" if self.version else "")
         return f"Space({label!r}, {self.dim}, {self.metric}, {self.fingerprint[:8]}…)"
-
-
-@functools.lru_cache  # not cached_property: Python 3.11's has a lock, which a forked child may inherit taken
-def _fingerprint(space: Space) -> str:
-    identity = dataclasses.asdict(space)
-    if space.weights is not None:
-        for label in _LABELS:
-            del identity[label]
-    canonical = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()

@@ -14,7 +14,7 @@ from apsw import Connection
 from crossfade.document import Document
 
 from .database import MOST_PARAMETERS, marks
-from .values import checked, json_object
+from .values import checked, checked_columns, json_object
 
 _FIELDS = "id, text, title, meta, updated_at, priority"
 _KINDS = (str, str, str | None, str, float | None, float)
@@ -72,13 +72,13 @@ def fetch(connection: Connection, keys: Iterable[int]) -> dict[int, Document]:
 
 def shown(connection: Connection, keys: Sequence[int]) -> dict[int, Shown]:
     """What searches show of those keys that are current; half as dear as whole documents, which are checked anew."""
-    return {
-        row[0]: Shown._make([*checked(row[1:4], _SHOWN), json_object(row[4])])
-        for chunk in _chunks(keys)
-        for row in connection.execute(
-            f"SELECT key, id, text, title, meta FROM document WHERE key IN ({marks(len(chunk))})", chunk
-        )
-    }
+    found = {}
+    for chunk in _chunks(keys):
+        columns = f"SELECT id, text, title, meta, key FROM document WHERE key IN ({marks(len(chunk))})"
+        rows = connection.execute(columns, chunk).fetchall()
+        for identifier, text, title, meta, key in checked_columns(rows, _SHOWN):
+            found[key] = Shown(identifier, text, title, json_object(meta))
+    return found
 
 
 def same(one: Document, other: Document) -> bool:
