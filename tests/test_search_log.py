@@ -168,6 +168,26 @@ def test_what_is_noted_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (len(rest.hits), rest.queries) == (30, {})
 
 
+@pytest.mark.parametrize("largest", [3, 500, 2**20, 5 * 2**20])
+def test_every_key_is_counted(largest: int) -> None:
+    """What documents count is the sum over all searches, by their ranks, however far apart their keys are."""
+    random = np.random.default_rng(largest)
+    noted = log.SearchLog(test_every_key_is_counted.__get__(object))
+    expected: dict[int, float] = {}
+    for part in (40, 1):  # what was not taken is added to
+        for _ in range(part):
+            keys = np.unique(random.integers(0, largest + 1, 100)).astype(np.uint64)
+            noted.note([], [random.permutation(keys), np.array([largest], np.uint64)])
+        assert noted.take(0).hits == {}
+    again = np.random.default_rng(largest)
+    for _ in range(41):
+        keys = np.unique(again.integers(0, largest + 1, 100)).astype(np.uint64)
+        for found in (again.permutation(keys), [largest]):
+            for rank, key in enumerate(found):
+                expected[int(key)] = expected.get(int(key), 0.0) + 1.0 / (1.0 + (rank / 10.0) ** 2)
+    assert noted.take(10_000).hits == pytest.approx(expected)
+
+
 def test_the_rarest_queries_are_forgotten(docs: cf.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the most that are kept, those asked least go, where long ago counts less; failing ones stay."""
     monkeypatch.setattr(searched, "MOST_QUERIES", 20)
