@@ -50,7 +50,9 @@ class Form:
 
     def rows(self, rows: Rows) -> NDArray[Any]:
         """Rows as the graph keeps them."""
-        return _int8(rows.astype(np.float32) * np.float32(self.scale)) if self.scale else rows
+        if not self.scale:
+            return rows
+        return _int8((rows.astype(np.float32) * np.float32(self.scale)).clip(-_HIGHEST, _HIGHEST))
 
     def queries(self, queries: NDArray[np.float32]) -> NDArray[Any]:
         """Queries as they are compared with such rows."""
@@ -64,4 +66,4 @@ FLOAT16 = Form()
 
 
 def _int8(values: NDArray[np.float32]) -> NDArray[np.int8]:
-    return np.rint(values).clip(-_HIGHEST, _HIGHEST).astype(np.int8)
+    return np.rint(values).astype(np.int8)
