@@ -158,13 +158,15 @@ def smoothed(evidence: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def test_without_rows_nothing_is_smoothed() -> None:
-    """Where no new score is missing they may be left out; where one is, they may not."""
+    """Where no new score is missing, and where errors share nothing, they may be left out; else they may not."""
     scores = np.array([0.5, 0.25], np.float32), np.array([0.25, 0.5], np.float32), np.full(2, NAN)
     none = None, np.zeros(4, np.float32)
     found, _ = blend(scores, none, PLAIN, MODEL._replace(scale=1.0), head=2, weight=1.0, bounded=False)
     assert found.tolist() == [0.25, 0.5]
     with pytest.raises(InvalidInput, match="rows are needed"):
         blend((scores[0], scores[2], scores[1]), none, PLAIN, MODEL, head=2, weight=1.0, bounded=False)
+    alone = MODEL._replace(shared=0.0)
+    blend((scores[0], scores[2], scores[1]), none, PLAIN, alone, head=2, weight=1.0, bounded=False)
 
 
 @pytest.mark.parametrize(

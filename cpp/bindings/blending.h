@@ -120,7 +120,7 @@ inline std::tuple<py::array, py::array, bool> blend_scores(const py::object& old
                            count_below(compared, most_kriged), count_below(smoothed, most_smoothed), smoothing, offset};
     const BlendCandidates candidates{old_scores.as<float>(), new_scores.as<float>(), bridged_scores.as<float>(), m, head};
     const bool unknown = std::any_of(candidates.new_scores, candidates.new_scores + m, [](float score) { return std::isnan(score); });
-    require(!unknown || rows.data, "rows are needed where a new score is missing");
+    require(!unknown || rows.data || !(model.errors.shared > 0.0f), "rows are needed where a new score is missing");
 
     py::array_t<float> scores(static_cast<py::ssize_t>(m));
     py::array_t<double> parts({py::ssize_t{6}, static_cast<py::ssize_t>(m)});

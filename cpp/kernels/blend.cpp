@@ -15,9 +15,10 @@ inline bool is_missing(double score) { return score != score; }
 
 inline double in_units(float score, BlendUnits units) { return (static_cast<double>(score) - units.mean) / units.deviation; }
 
-// The places of the `count` with most evidence, best first, and behind them those of the others.
+// The places of the `count` with most evidence, best first where those are not all, and behind them those of the others.
 void best_first(const double* evidence, size_t m, size_t count, size_t* places) {
     std::iota(places, places + m, size_t{0});
+    if (count == m) return;
     std::partial_sort(places, places + count, places + m, [=](size_t a, size_t b) {
         return evidence[a] > evidence[b] || (evidence[a] == evidence[b] && a < b);
     });

@@ -65,7 +65,8 @@ struct BlendScratch {
 };
 
 // False, and parts unspecified, where a candidate has neither a new score nor an old and a bridged one, or one is infinite. `rows` are
-// the old ones where a new score is missing, and the new ones, to be smoothed by, where none is; without data nothing is smoothed.
+// the old ones where a new score is missing (nobody looks at them where errors share nothing), and the new ones, to be smoothed by,
+// where none is; without data nothing is smoothed.
 bool blend(const BlendCandidates& candidates, const ComparedRows& rows, const BlendQuery& query, const BlendModel& model,
            const BlendParts& parts, const BlendScratch& scratch) noexcept;
 

@@ -70,8 +70,9 @@ def blend(
 
     Args:
         scores: Old, new and bridged ones, `(m,)` float32 each, NaN where there is none.
-        rows: `(m, d)` float32 or float16, with their mean `(d,)`: the old ones where a new score is missing; the new
-            ones where none is, by which scores are smoothed, or None, and they are not.
+        rows: `(m, d)` float32 or float16, with their mean `(d,)`: the old ones where a new score is missing, or None
+            where rows alike share nothing; the new ones where none is, by which scores are smoothed, or None, and they
+            are not.
         units: The query's.
         model: What is known of both models.
         head: How many of the candidates are the old version's, best first; they come first.

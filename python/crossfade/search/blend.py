@@ -218,7 +218,8 @@ class Blend:
             bridged_scores: `(m,)`, new query times carried old rows (`Bridge.apply`). May be NaN where there
                 is a new score; those that are given sharpen the estimate for the others.
             head: How many of the candidates are the old version's, 0 to m.
-            old_rows: `(m, d1)`, the candidates' old rows, where a new score is missing: they tell which are alike.
+            old_rows: `(m, d1)`, the candidates' old rows, where a new score is missing: they tell which are alike; not
+                needed where errors share nothing.
             new_rows: `(m, d2)`, the candidates' new rows, where every new score is given: then they are smoothed.
             cut_over: Whether the new version is the live one: then scores are on its scale.
 

@@ -73,7 +73,7 @@ class Blending:
         """By the scores that either model gives to the candidates of both."""
         found = self._fade.carried.compared(self._old, self._new, (old.keys, new.keys), (old.query, new.query))
         unknown = np.isnan(found.new)
-        complete = not unknown.any()
+        complete, shared = not unknown.any(), self._fade.blend.estimate.shared
         blended = self._fade.blend.score(
             old.query,
             new.query,
@@ -81,7 +81,7 @@ class Blending:
             found.new,
             found.bridged,
             head=len(old.keys),
-            old_rows=None if complete else self._old.stored_or_zeros(found.keys),
+            old_rows=None if complete or not shared else self._old.stored_or_zeros(found.keys),
             new_rows=self._new.stored(found.keys) if complete else None,
             cut_over=self._cut_over,
         )
