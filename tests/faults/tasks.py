@@ -85,7 +85,8 @@ def work(
         if not early:
             say("done", number)
     if leave:
-        hands.docs._store._sealer.wait()  # segments that are due are there, to be damaged
+        hands.docs._store._sealer.wait()  # so that there are segments to be damaged,
+        hands.docs._store.seal()  # those too whose building has ended with the collection that began it
         os._exit(0)  # before anything is closed for being forgotten
     hands.docs.close()
     say("closed")
