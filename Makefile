@@ -75,7 +75,7 @@ sanitize-python:
 	set -e; export $(SANITIZED); \
 	levels=$$($(SAN)/venv/bin/python -c "from crossfade import _core; print(*_core.instruction_sets())"); \
 	for level in $$levels; do \
-	    CROSSFADE_SIMD=$$level $(SAN)/venv/bin/python -m pytest --noconftest $(KERNEL_TESTS); \
+	    CROSSFADE_SIMD=$$level PYTHONPATH=tests $(SAN)/venv/bin/python -m pytest --noconftest -p kernel_rows $(KERNEL_TESTS); \
 	done
 
 $(STAMP): $(NATIVE)

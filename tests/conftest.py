@@ -12,6 +12,7 @@ import crossfade as cf
 from catalogs import SPACE
 from crossfade.catalog import Database, versions
 from embedding_service import DIM, KEY, SEED, Service, serving
+from kernel_rows import level as level
 from support import COUNT, NEW, OLD, THIRD, filled, wrapped
 
 # A shell starts what it runs in the background with Ctrl-C ignored, which the processes that tests start would inherit.

@@ -43,6 +43,13 @@ def forced(level: str) -> Iterator[None]:
         _core.force_instruction_set(before)
 
 
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set in turn, in use."""
+    with forced(request.param):
+        yield request.param
+
+
 def laid_out(values: Array, layout: tuple[int, int, bool]) -> Array:
     """The same values in a view that starts off any alignment, has gaps between its rows, and may run backwards."""
     shift, gap, backwards = layout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crossfade import _core, kernels
 from crossfade.errors import InvalidInput
 from crossfade.kernels import BlendModel, BlendUnits, blend
 
@@ -31,14 +29,6 @@ MODEL = BlendModel(
 UNITS = BlendUnits(0.2, 0.1, 0.15, 0.12, 0.2, 0.1)
 PLAIN = BlendUnits(0.0, 1.0, 0.0, 1.0, 0.0, 1.0)
 NAN = np.float32(np.nan)
-
-
-@pytest.fixture(params=_core.instruction_sets())
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = kernels.instruction_set()
-    assert _core.force_instruction_set(request.param)
-    yield request.param
-    _core.force_instruction_set(before)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from crossfade import kernels
 from crossfade.errors import InvalidInput
 from crossfade.kernels import PADDING_KEY, Tables
-from kernel_rows import LEVELS, forced, unit_rows
+from kernel_rows import unit_rows
 
 Keys = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
@@ -24,10 +23,7 @@ Rows = npt.NDArray[np.float16]
 DIM = 8
 
 
-@pytest.fixture(autouse=True, params=LEVELS)
-def level(request: pytest.FixtureRequest) -> Iterator[None]:
-    with forced(request.param):
-        yield
+pytestmark = pytest.mark.usefixtures("level")
 
 
 def half_rows(count: int, dim: int = DIM, seed: int = 0) -> Rows:

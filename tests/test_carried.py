@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from crossfade import _core, kernels
 from crossfade.bridge import Bridge
 from crossfade.errors import InvalidInput
 from crossfade.search.carried import Carried
@@ -16,14 +13,6 @@ from segments import normalized, numbered, version_of
 
 Keys = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
-
-
-@pytest.fixture(params=_core.instruction_sets())
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = kernels.instruction_set()
-    assert _core.force_instruction_set(request.param)
-    yield request.param
-    _core.force_instruction_set(before)
 
 
 @pytest.mark.parametrize("dims", [(8, 8), (33, 20), (20, 65)])

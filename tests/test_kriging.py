@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,19 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crossfade import _core, kernels
+from crossfade import kernels
 from crossfade.errors import InvalidInput
 from crossfade.search.kriging import COMMON, carry_over, learn_shared
 
 SHARED = 0.9
-
-
-@pytest.fixture(params=_core.instruction_sets())
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = kernels.instruction_set()
-    assert _core.force_instruction_set(request.param)
-    yield request.param
-    _core.force_instruction_set(before)
 
 
 def oracle(rows: np.ndarray, errors: np.ndarray, shared: float, common: float) -> tuple[np.ndarray, np.ndarray]:
