@@ -172,19 +172,17 @@ def test_what_is_noted_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_key_is_counted(largest: int) -> None:
     """What documents count is the sum over all searches, by their ranks, however far apart their keys are."""
     random = np.random.default_rng(largest)
+    keys = [np.unique(random.integers(0, largest + 1, 100)) for _ in range(40)]
+    searches = [*map(random.permutation, keys), np.array([largest])]
     noted = log.SearchLog(test_every_key_is_counted.__get__(object))
+    for number, found in enumerate(searches):
+        noted.note([], [found.astype(np.uint64)])
+        if number % 10 == 0:
+            assert noted.take(0).hits == {}  # what was added up and not taken is added to
     expected: dict[int, float] = {}
-    for part in (40, 1):  # what was not taken is added to
-        for _ in range(part):
-            keys = np.unique(random.integers(0, largest + 1, 100)).astype(np.uint64)
-            noted.note([], [random.permutation(keys), np.array([largest], np.uint64)])
-        assert noted.take(0).hits == {}
-    again = np.random.default_rng(largest)
-    for _ in range(41):
-        keys = np.unique(again.integers(0, largest + 1, 100)).astype(np.uint64)
-        for found in (again.permutation(keys), [largest]):
-            for rank, key in enumerate(found):
-                expected[int(key)] = expected.get(int(key), 0.0) + 1.0 / (1.0 + (rank / 10.0) ** 2)
+    for found in searches:
+        for rank, key in enumerate(found.tolist()):
+            expected[key] = expected.get(key, 0.0) + 1.0 / (1.0 + (rank / 10.0) ** 2)
     assert noted.take(10_000).hits == pytest.approx(expected)
 
 

@@ -41,7 +41,7 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         there = old.has(keys)
         bridged = np.full(len(keys), np.nan, np.float32)
         bridged[there] = fade.carried.scores(old, keys[there], query)
-        rows = old.stored_or_zeros(keys)
+        rows = old.stored_or_zeros(keys) if np.isnan(true).any() else None
         scores, coverage = fade.one_sided.score(fade.blend, query, folded[row], (true, bridged), rows, len(head))
         order = np.lexsort((keys, -scores))
         best = order[:k]

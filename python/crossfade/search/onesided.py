@@ -75,7 +75,7 @@ class OneSided:
         query: Float32,
         folded: Float32,
         scores: tuple[Float32, Float32],
-        old_rows: StoredRows,
+        old_rows: StoredRows | None,
         head: int,
     ) -> tuple[Float32, float]:
         """Scores of one query's candidates on the old model's scale, and the coverage.
@@ -86,7 +86,7 @@ class OneSided:
             folded: `(d1,)`, what old rows are asked with for their bridged scores.
             scores: `(m,)` each: true new ones, NaN where there is none; and bridged ones, NaN where a document has no
                 old row: it has a true score then, which stands for both.
-            old_rows: `(m, d1)`; zeros where there is none. Nobody looks at them where every score is true.
+            old_rows: `(m, d1)`; zeros where there is none. Not needed where every score is true.
             head: How many candidates the old version has given; they come first, best first.
 
         Raises:

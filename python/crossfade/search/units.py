@@ -84,9 +84,9 @@ class StandardUnits:
     def moments(self, query: Float32) -> tuple[float, float]:
         """Mean and standard deviation of the scores of a query `(d,)` against the corpus; the latter above 0 unless the
         query is zero."""
-        mean, *_ = along = kernels.rescore(self._along, None, query)
-        rest = along[1:]
-        return float(mean), math.sqrt(rest @ rest + self.floor * float(query @ query))
+        along = kernels.rescore(self._along, None, query)
+        axes = along[1:]
+        return float(along[0]), math.sqrt(axes @ axes + self.floor * float(query @ query))
 
     def z(self, query: Float32, scores: NDArray[Any]) -> Float64:
         """Scores of any shape of a query `(d,)` in standard units, float64; NaN stays NaN."""

@@ -37,13 +37,15 @@ class Noted(NamedTuple):
 
 
 def amounts(keys: npt.NDArray[np.uint64] | npt.NDArray[np.int64]) -> Amounts:
-    """What documents count that a search looked at, best first; not to be written to."""
-    return _amounts(len(keys))
+    """What documents count that a search looked at, best first; read-only."""
+    return _of_ranks(len(keys))
 
 
 @functools.lru_cache(64)
-def _amounts(count: int) -> Amounts:
-    return 1.0 / (1.0 + (np.arange(count, dtype=np.float64) / HALF_RANK) ** 2)
+def _of_ranks(count: int) -> Amounts:
+    counted: Amounts = 1.0 / (1.0 + (np.arange(count, dtype=np.float64) / HALF_RANK) ** 2)
+    counted.setflags(write=False)
+    return counted
 
 
 class SearchLog:
