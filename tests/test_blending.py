@@ -184,6 +184,39 @@ def test_what_does_not_belong_together_is_refused(change: dict[str, Any], compla
 def test_more_than_may_be_compared_is_refused() -> None:
     """The bounds of the kernel's memory."""
     it = Candidates.made(10, 4, 0.5, False, 0)
-    for change in ({"compared": 4_097.0}, {"smoothed": 513.0}, {"compared": -1.0}):
+    for change in ({"compared": 4_097}, {"smoothed": 513}, {"compared": -1}, {"smoothed": 1.5}):
         with pytest.raises(InvalidInput, match="count is out of range"):
             it.blend(MODEL._replace(**change))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *((name, (-0.5, 1.5)) for name in ("shared", "smoothing")),
+        *((name, (-0.5,)) for name in ("variance", "common")),
+        *((name, (-0.5, 0.0)) for name in ("scale", "rank_offset")),
+        *((name, ()) for name in ("intercept", "old", "bridged")),
+    ],
+)
+def test_numbers_out_of_range_are_refused(name: str, wrong: tuple[float, ...]) -> None:
+    """Shares are between 0 and 1, variances from 0 on, a scale and an offset above 0, and all are finite numbers."""
+    it = Candidates.made(10, 4, 0.5, False, 0)
+    for value in (*wrong, np.nan, np.inf, "much"):
+        with pytest.raises(InvalidInput, match=r"range|above 0|between 0 and 1|finite|number"):
+            it.blend(MODEL._replace(**{name: value}))
+
+
+@pytest.mark.parametrize("weight", [-0.5, 1.5, np.nan])
+def test_a_weight_out_of_range_is_refused(weight: float) -> None:
+    """It is a share."""
+    with pytest.raises(InvalidInput, match="the weight must be between 0 and 1"):
+        Candidates.made(10, 4, 0.5, False, 0).blend(MODEL, weight=weight)
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_units_without_a_deviation_are_refused(place: int) -> None:
+    """So is what a query of zeros would give."""
+    it = Candidates.made(10, 4, 0.5, False, 0)
+    for value in (np.nan, np.inf, *([0.0, -1.0] if place % 2 else [])):
+        with pytest.raises(InvalidInput, match="its deviation above 0"):
+            it.blend(MODEL, BlendUnits(*(value if at == place else old for at, old in enumerate(UNITS))))

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
 #include <tuple>
 #include <vector>
@@ -12,8 +13,6 @@
 #include "candidates.h"
 
 namespace crossfade::bindings {
-
-constexpr std::size_t most_kriged = 1 << 12;
 
 // The keys of two lists that have none twice: those of the first, then those that only the second has.
 inline std::vector<std::uint64_t> united(const Rows& first, const Rows& second) {
@@ -26,9 +25,9 @@ inline std::vector<std::uint64_t> united(const Rows& first, const Rows& second) 
     return keys;
 }
 
-// The keys of both lists, and for each its old score, its new score, and what the Bridge gives: the
-// old row's score for a second query, plus a shift, by the length that is known of the key. Beside them the places of the keys whose
-// length is not, which are not divided; and whether all scores of rows are finite. Where all keys have a new row, the Bridge isn't asked.
+// The keys of both lists, and for each its old score, what the Bridge gives, and its new score. The Bridge gives the old row's score for
+// a second query, plus a shift, by the length that is known of the key; it isn't asked where all keys have a new row. Beside them the
+// places of the keys whose length isn't known, which are not divided; and whether all scores of rows are finite.
 //   versions: (tables, files) of the old one and of the new one.
 //   queries: (2, d) for old rows and (d2) for new ones.
 inline std::tuple<py::array, py::array, std::vector<std::size_t>, bool> compare(
@@ -80,17 +79,53 @@ inline std::tuple<py::array, py::array, std::vector<std::size_t>, bool> compare(
     return {every, scores, unmeasured, finite == with_old * asked.n + with_new};
 }
 
+inline double number_of(py::handle object) {
+    const double number = PyFloat_AsDouble(object.ptr());
+    if (number == -1.0 && PyErr_Occurred()) {
+        PyErr_Clear();
+        throw py::value_error("a number is needed");
+    }
+    return number;
+}
+
 template <std::size_t count>
 std::array<double, count> numbers_of(const py::tuple& object) {
     require(object.size() == count, "a tuple has another size than is needed");
     std::array<double, count> numbers;
-    for (std::size_t i = 0; i < count; ++i) numbers[i] = object[i].cast<double>();
+    for (std::size_t i = 0; i < count; ++i) numbers[i] = number_of(object[i]);
     return numbers;
 }
 
-inline std::size_t count_below(double number, std::size_t most) {
-    require(number >= 0.0 && number <= static_cast<double>(most), "a count is out of range");
+inline std::size_t count_up_to(double number, std::size_t most) {
+    require(number >= 0.0 && number <= static_cast<double>(most) && number == std::floor(number), "a count is out of range");
     return static_cast<std::size_t>(number);
+}
+
+inline bool is_share(double number) { return number >= 0.0 && number <= 1.0; }
+
+inline BlendUnits units_of(double mean, double deviation) {
+    require(std::isfinite(mean) && deviation > 0.0 && std::isfinite(deviation), "a mean must be finite, and its deviation above 0");
+    return {mean, deviation};
+}
+
+inline BlendModel blend_model_of(const py::tuple& object) {
+    const auto [scale, intercept, of_old, of_bridged, variance, shared, common, compared, smoothing, smoothed, offset] =
+        numbers_of<11>(object);
+    require(scale > 0.0 && std::isfinite(scale + intercept + of_old + of_bridged), "the estimate must be finite, its scale above 0");
+    require(variance >= 0.0 && common >= 0.0 && std::isfinite(variance + common), "a variance is out of range");
+    require(is_share(shared) && is_share(smoothing), "a share must be between 0 and 1");
+    require(offset > 0.0 && std::isfinite(offset), "the offset of ranks must be above 0");
+    return {scale, intercept, of_old, of_bridged, variance, {static_cast<float>(shared), static_cast<float>(common)},
+            count_up_to(compared, most_kriged), count_up_to(smoothed, most_smoothed), smoothing, offset};
+}
+
+inline ComparedRows compared_rows_of(const py::object& rows_object, const py::object& center_object, std::size_t m) {
+    if (rows_object.is_none()) return {nullptr, 0, Element::float16, nullptr, m, 0, nullptr};
+    const Rows rows = matrix(element_rows_of(rows_object));
+    require(rows.n == m, "each candidate needs a row");
+    require(rows.dtype == Dtype::float32 || rows.dtype == Dtype::float16, "rows must be float32 or float16");
+    const Rows center = optional_vector(center_object, Dtype::float32, rows.d);
+    return {rows.data, rows.stride, static_cast<Element>(rows.dtype), nullptr, m, rows.d, center.as<float>()};
 }
 
 // Scores (m) and the parts (6, m) they are made of; and whether every candidate could be scored.
@@ -104,20 +139,12 @@ inline std::tuple<py::array, py::array, bool> blend_scores(const py::object& old
     const Rows new_scores = optional_vector(new_object, Dtype::float32, m);
     const Rows bridged_scores = optional_vector(bridged_object, Dtype::float32, m);
     require(new_scores.data && bridged_scores.data, "three scores are needed");
-    ComparedRows rows{nullptr, 0, Element::float16, nullptr, m, 0, nullptr};
-    if (!rows_object.is_none()) {
-        const Rows stored = matrix(element_rows_of(rows_object));
-        require(stored.n == m, "each candidate needs a row");
-        require(stored.dtype == Dtype::float32 || stored.dtype == Dtype::float16, "rows must be float32 or float16");
-        const Rows center = optional_vector(center_object, Dtype::float32, stored.d);
-        rows = {stored.data, stored.stride, static_cast<Element>(stored.dtype), nullptr, m, stored.d, center.as<float>()};
-    }
+    const ComparedRows rows = compared_rows_of(rows_object, center_object, m);
     const auto [old_mean, old_deviation, new_mean, new_deviation, shown_mean, shown_deviation] = numbers_of<6>(units);
-    const BlendQuery query{{old_mean, old_deviation}, {new_mean, new_deviation}, {shown_mean, shown_deviation}, bounded, weight};
-    const auto [scale, intercept, of_old, of_bridged, variance, shared, common, compared, smoothing, smoothed, offset] =
-        numbers_of<11>(model_object);
-    const BlendModel model{scale, intercept, of_old, of_bridged, variance, {static_cast<float>(shared), static_cast<float>(common)},
-                           count_below(compared, most_kriged), count_below(smoothed, most_smoothed), smoothing, offset};
+    require(is_share(weight), "the weight must be between 0 and 1");
+    const BlendQuery query{units_of(old_mean, old_deviation), units_of(new_mean, new_deviation), units_of(shown_mean, shown_deviation),
+                           bounded, weight};
+    const BlendModel model = blend_model_of(model_object);
     const BlendCandidates candidates{old_scores.as<float>(), new_scores.as<float>(), bridged_scores.as<float>(), m, head};
     const bool unknown = std::any_of(candidates.new_scores, candidates.new_scores + m, [](float score) { return std::isnan(score); });
     require(!unknown || rows.data || !(model.errors.shared > 0.0f), "rows are needed where a new score is missing");

@@ -9,6 +9,8 @@
 
 namespace crossfade {
 
+constexpr size_t most_kriged = 1 << 12;
+
 struct KrigeRows : ComparedRows {
     const float* errors;  // (m), NaN where it is unknown
     size_t known;         // how many are known

@@ -15,10 +15,10 @@ Float32Array = npt.NDArray[np.float32]
 
 
 class BlendModel(NamedTuple):
-    """What is known of two models' scores; all are numbers.
+    """What is known of two models' scores.
 
     Args:
-        scale: β, from the new model's units to the old one's.
+        scale: β, from the new model's units to the old one's, above 0.
         intercept: Of the estimate of a missing new score.
         old: The estimate's factor of the old score.
         bridged: Its factor of the bridged score.
@@ -38,15 +38,15 @@ class BlendModel(NamedTuple):
     variance: float
     shared: float
     common: float
-    compared: float
+    compared: int
     smoothing: float
-    smoothed: float
+    smoothed: int
     rank_offset: float
 
 
 class BlendUnits(NamedTuple):
-    """Mean and deviation of one query's scores against a corpus: by the old model, by the new one, and of the scale
-    that blended scores are told in."""
+    """Mean and deviation, above 0, of one query's scores against a corpus: by the old model, by the new one, and of the
+    scale that blended scores are told in."""
 
     old_mean: float
     old_deviation: float
@@ -84,8 +84,8 @@ def blend(
         the new evidence, the bonus, and the weighted sum.
 
     Raises:
-        InvalidInput: An argument has another shape or dtype, or a candidate has neither a new score nor an old and a
-            bridged one.
+        InvalidInput: An argument has another shape or dtype or is out of range, or a candidate has neither a new score
+            nor an old and a bridged one, or an infinite one.
     """
     try:
         blended, parts, scored = _core.blend(*scores, *rows, head, units, model, bounded, weight)
@@ -96,7 +96,7 @@ def blend(
             f"got shapes {shapes} with head {head}"
         ) from error
     if not scored:
-        raise InvalidInput("every candidate needs a new score, or an old and a bridged one, but got NaN")
+        raise InvalidInput("every candidate needs a new score, or an old and a bridged one, but got NaN or infinity")
     return blended, parts
 
 
