@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crossfade import kernels
 from crossfade.errors import InvalidInput
 from crossfade.kernels import PADDING_KEY, Tables
-from kernel_rows import unit_rows
+from kernel_rows import SEEDS, unit_rows
 
 Keys = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
@@ -143,6 +143,38 @@ def test_ranked_are_the_best_that_may_be_found(world: World, count: int, parts: 
     assert np.isneginf(found.scores[len(best) :]).all()
 
 
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(old=WORLDS, new=WORLDS, seed=SEEDS)
+def test_compared_are_the_keys_of_both_lists(old: World, new: World, seed: int) -> None:
+    """Each once, the first list before; scores as `score` gives them, carried ones by what is known of lengths.
+
+    Where every key has a new row, nothing is asked of carried ones.
+    """
+    rng = np.random.default_rng(seed)
+    strangers = old.keys[old.keys >= 2**40]
+    both = np.setdiff1d(np.union1d(old.keys, new.keys), strangers)
+    first, second = (rng.permutation(both)[: rng.integers(0, len(both) + 1)] for _ in range(2))
+    queries, query = half_rows(2, old.dim, 5).astype(np.float32), half_rows(1, new.dim, 6)[0].astype(np.float32)
+    lengths = rng.choice([0.0, 0.5, 2.0], len(both) // 2).astype(np.float32)
+    versions = (old.tables, old.files), (new.tables, new.files)
+    found = kernels.compare(versions, (first, second), (queries, query), lengths, 0.25)
+    assert found.keys.tolist() == [*first.tolist(), *(key for key in second.tolist() if key not in set(first.tolist()))]
+    scores, (newer,) = (
+        kernels.score(*version, found.keys, asked)
+        for version, asked in zip(versions, (queries, query[np.newaxis]), strict=True)
+    )
+    np.testing.assert_array_equal(found.old, scores[0])
+    np.testing.assert_array_equal(found.new, newer)
+    if not np.isnan(newer).any():
+        assert np.isnan(found.bridged).all()
+        assert found.unmeasured == []
+        return
+    known = np.array([lengths[key] if key < len(lengths) else 0.0 for key in found.keys.tolist()], np.float32)
+    expected = (scores[1] + np.float32(0.25)) / np.where(known > 0.0, known, np.float32(1.0))
+    np.testing.assert_array_equal(found.bridged, expected)
+    assert found.unmeasured == np.flatnonzero((known == 0.0) & ~np.isnan(scores[1])).tolist()
+
+
 KEYS, QUERY, FILES = np.arange(3, dtype=np.uint64), np.zeros(DIM, np.float32), [(0, half_rows(3))]
 TABLES = Tables(np.array([1, 2, 3], np.uint32), np.zeros(1, np.int64), np.zeros(1, np.int64), 12)
 
@@ -184,6 +216,37 @@ def test_what_cannot_be_ranked_is_refused(other: dict[str, Any], said: str) -> N
     """Arguments of another dtype or shape are named, and nothing is read."""
     with pytest.raises(InvalidInput, match=said):
         ranked(**other)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"lists": (KEYS, KEYS.astype(np.int64))}, "dtype"),
+        ({"lists": (KEYS, KEYS[np.newaxis])}, "vector"),
+        ({"queries": (QUERY[np.newaxis], QUERY)}, "two old queries and a new one"),
+        ({"queries": (np.zeros((2, DIM), np.float32), QUERY[np.newaxis])}, "two old queries and a new one"),
+        ({"queries": (np.zeros((2, DIM + 1), np.float32), QUERY)}, "columns"),
+        ({"queries": (np.zeros((2, DIM), np.float32), QUERY[1:])}, "columns"),
+        ({"queries": (np.full((2, DIM), np.nan, np.float32), QUERY)}, "finite"),
+        ({"lengths": np.zeros(3)}, "dtype"),
+        ({"lengths": np.zeros((1, 3), np.float32)}, "vector"),
+        ({"versions": ((TABLES, FILES), (TABLES,))}, "two"),
+        ({"versions": ((TABLES, FILES), (TABLES[:3], FILES))}, "four"),
+        ({"shift": None}, "keys are uint64"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(other: dict[str, Any], said: str) -> None:
+    """Arguments of another dtype or shape are named, and nothing is read; so is a score that isn't finite."""
+    usual: dict[str, Any] = {
+        "versions": ((TABLES, FILES), (TABLES, FILES)),
+        "lists": (KEYS, KEYS),
+        "queries": (np.zeros((2, DIM), np.float32), QUERY),
+        "lengths": np.zeros(3, np.float32),
+        "shift": 0.0,
+    }
+    kernels.compare(**usual)
+    with pytest.raises(InvalidInput, match=said):
+        kernels.compare(**usual | other)
 
 
 def test_what_cannot_be_gathered_is_refused() -> None:
