@@ -150,8 +150,11 @@ def test_what_can_not_be_measured_is_left_out_or_refused(library: cf.Collection)
     assert (quality.queries, quality.left_out) == (1, 2)
     assert quality.measures[0].comparison.detectable is None
     many = {str(n): text_of(n) for n in range(100)}
-    crowded = measured(library, NEW, assess.given(many, {query: {f"d{query}": 1} for query in many}))
+    asked = assess.given(many, {query: {f"d{query}": 1} for query in many})
+    crowded = measured(library, NEW, asked)
     assert (crowded.queries, crowded.left_out) == (SAMPLE // 10, 100 - SAMPLE // 10)
+    roomy = assess.measure(library._store, library._encoders, NEW, asked, sample=COUNT)
+    assert (roomy.queries, roomy.left_out) == (100, 0)  # where all documents are embedded, queries need no room
     with pytest.raises(InvalidInput, match="none of 3 queries has a relevant document"):
         measured(library, NEW, assess.given(texts))
     with pytest.raises(InvalidInput, match="k must be between 1 and 100"):

@@ -20,6 +20,7 @@ import crossfade as cf
 from browser import Looked, browsing, looking
 from crossfade import report
 from crossfade.assess import Assessment
+from crossfade.assess.durations import duration
 from crossfade.cli.corpus import entries
 from crossfade.report import as_html, figures
 from crossfade.report.contents import page
@@ -249,11 +250,11 @@ def test_excerpts(text: object, most: int, expected: str) -> None:
 
 def test_figures() -> None:
     """Numbers as people read them: a unit once, two digits that count, a true minus."""
-    assert figures.interval((60.0, 90.0), figures.time) == "60 to 90 seconds"
-    assert figures.interval((60.0, 9_000.0), figures.time) == "60 seconds to 2.5 hours"
+    assert figures.interval((60.0, 90.0), duration) == "60 to 90 seconds"
+    assert figures.interval((60.0, 9_000.0), duration) == "60 seconds to 2.5 hours"
     assert figures.interval((-0.01, 0.02), figures.signed) == "−0.010 to +0.020"
     assert figures.interval(None, figures.score) == "–"
-    assert [figures.time(value) for value in (0.0, 0.004, 59.0, 3_600.0, 86_400.0 * 12)] == [
+    assert [duration(value) for value in (0.0, 0.004, 59.0, 3_600.0, 86_400.0 * 12)] == [
         "0 seconds",
         "< 0.1 seconds",
         "59 seconds",

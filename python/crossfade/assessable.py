@@ -52,7 +52,7 @@ class Assessable:
             qrels: `{query id: {document id: grade}}`, a BEIR folder, or a file; above 0 is relevant.
             judge: A function of the texts of query and document to a grade, asked for what either model finds.
             sample: How many documents are embedded at most, 400 or more; queries that were made cost one text more of
-                both models each. It has room for a tenth as many queries.
+                both models each. It has room for a tenth as many queries, for all judged ones if everything fits.
             pilot: Share of the documents, 0 to 1, that is re-embedded for real, with which a migration begins: what was
                 estimated from the sample is measured by it. `docs.migrate(new).abandon()` drops it.
             progress: Called with the documents embedded so far, and how many there will be at most.

@@ -10,7 +10,7 @@ import numpy as np
 
 from crossfade import evaluate
 from crossfade._values import count_of
-from crossfade.catalog import documents
+from crossfade.catalog import documents, versions
 from crossfade.encoder import Encoder
 from crossfade.encoders import Encoders
 from crossfade.errors import InvalidInput
@@ -140,18 +140,24 @@ def check(k: int, sample: int) -> None:
 
 
 def _questions(store: Store, queries: Queries, unjudged: bool, sample: int, seed: int) -> list[Question]:
-    """Those that can be measured, in random order, as many as the sample has room for."""
+    """Those that can be measured, in random order, as many as the sample has room for.
+
+    Judged ones need no room where the whole collection is embedded; others cost a judge's time, or a text more.
+    """
     with store.reading() as connection:
+        everyone = versions.read(connection).documents
         keys = documents.keys_of(connection, sorted({key for grades in queries.qrels.values() for key in grades}))
     order = np.random.default_rng(seed).permutation(len(queries.texts))
-    names, room, relevant = list(queries.texts), sample // DOCUMENTS_PER_QUERY, set[int]()
-    questions: list[Question] = []
+    names, relevant, questions = list(queries.texts), set[int](), list[Question]()
+    most, most_relevant = sample // DOCUMENTS_PER_QUERY, sample // RELEVANT
+    if everyone <= sample and not unjudged and not queries.rests:
+        most, most_relevant = len(names), everyone
     for query in (names[place] for place in order):
         grades = {keys[id_]: grade for id_, grade in queries.qrels.get(query, {}).items() if id_ in keys}
         question = Question(query, queries.texts[query], grades, queries.rests.get(query))
         more = relevant.union(question.relevant)
         usable = unjudged or bool(question.relevant)
-        if usable and len(questions) < room and (len(more) <= sample // RELEVANT or not questions):
+        if usable and len(questions) < most and (len(more) <= most_relevant or not questions):
             questions.append(question)
             relevant = more
     if not questions:

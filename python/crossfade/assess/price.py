@@ -17,6 +17,7 @@ from crossfade.encoder import Encoder, usable_cores
 from crossfade.store import Store
 
 from .benefit import Curve, Reached, reached
+from .durations import duration
 from .estimates import Estimate, ratio, total
 from .evidence import Evidence, plain
 from .growth import ROWS, Growth, measure, segments_of
@@ -110,7 +111,7 @@ def price(
         documents=Evidence(name="documents", value=texts.documents, meaning="each needs a vector in the new version"),
         texts=Evidence(name="distinct texts", value=texts.distinct, meaning="each is embedded once"),
         tokens=_evidence("tokens", tokens, _tokens_mean(sizes, len(texts), texts.distinct, paid.value > 0)),
-        seconds=_evidence("seconds", whole if timed else None, f"{_time(whole.value)} on this machine as it is now"),
+        seconds=_evidence("seconds", whole if timed else None, f"{duration(whole.value)} on this machine as it is now"),
         cpu_hours=_evidence(
             "CPU hours",
             cpu_seconds.plus(building).scaled(1 / 3_600) if timed else None,
@@ -172,10 +173,3 @@ def _index_means(growth: Growth | None, rows: int) -> str:
     if growth is None:
         return "so few rows are scanned, and need no index"
     return f"from {growth.rows:,} rows by n·log n; some rows are put in more than once, as segments are merged"
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            return f"about {seconds / size:.2g} {unit}"
-    return f"about {seconds:.2g} seconds"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from crossfade.assess.assessment import Assessment
+from crossfade.assess.durations import duration
 
 from . import figures
 from .measures import metric
@@ -129,8 +130,8 @@ def _tiles(assessment: Assessment) -> Iterator[Tile]:
         )
     yield Tile(
         label="Time to embed all anew",
-        value=value(price.seconds, figures.time),
-        note=_between(figures.interval(price.seconds.interval, figures.time)),
+        value=value(price.seconds, duration),
+        note=_between(figures.interval(price.seconds.interval, duration)),
     )
     yield Tile(
         label="Money",

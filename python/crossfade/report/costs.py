@@ -6,6 +6,7 @@ import numpy as np
 
 from crossfade.assess.assessment import Assessment
 from crossfade.assess.curves import Point
+from crossfade.assess.durations import duration
 
 from . import figures
 from .figures import Figure
@@ -27,9 +28,9 @@ def price(assessment: Assessment) -> Section:
         ("documents", found.documents, figures.count),
         ("distinct texts", found.texts, figures.count),
         ("tokens", found.tokens, figures.count),
-        ("time", found.seconds, figures.time),
+        ("time", found.seconds, duration),
         ("processor time", found.cpu_hours, figures.hours),
-        ("time for the index, of one core", found.index_seconds, figures.time),
+        ("time for the index, of one core", found.index_seconds, duration),
         ("money", found.money, figures.money(found.tariff.currency if found.tariff else "")),
         ("disk now", kept.disk_now, figures.size),
         ("disk during", kept.disk_during, figures.size),
@@ -121,4 +122,4 @@ def _said(line: Line, figure: Figure) -> str:
 def _reached(assessment: Assessment) -> dict[str, tuple[str, str]]:
     """By order, when half of the benefit and nine tenths are there."""
     reached = assessment.facts.price.reached
-    return {one.order: (value(one.half, figures.time), value(one.most, figures.time)) for one in reached}
+    return {one.order: (value(one.half, duration), value(one.most, duration)) for one in reached}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+from crossfade.assess.durations import duration
+
 Figure: TypeAlias = Callable[[float], str]
 
-# From the unit's size on, twice: 90 minutes are better than 1.5 hours.
-_TIMES = (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0), ("seconds", 1.0))
 _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 _SMALL = 1e-9
-# Nothing that takes less matters, or could be told.
-LEAST_SECONDS = 0.1
 UNKNOWN = "–"
 
 
@@ -59,22 +56,9 @@ def chance(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
-def time(seconds: float) -> str:
-    """A duration, in the unit of which there are at least two.
-
-    Example:
-        >>> time(5400.0), time(0.31)
-        ('90 minutes', '0.31 seconds')
-    """
-    for unit, size in _TIMES:
-        if seconds >= 2 * size:
-            return f"{_two(seconds / size)} {unit}"
-    return f"{_two(seconds)} seconds" if seconds >= LEAST_SECONDS or seconds <= 0 else f"< {LEAST_SECONDS} seconds"
-
-
 def hours(value: float) -> str:
-    """Hours of processor time, as `time`."""
-    return time(3_600.0 * value)
+    """Hours of processor time, as a duration."""
+    return duration(3_600.0 * value)
 
 
 def size(value: float) -> str:
@@ -115,11 +99,3 @@ def _pair(values: tuple[float, float], figure: Figure, between: str) -> str:
     one, other = map(figure, values)
     unit = other.rpartition(" ")[2]
     return f"{one.removesuffix(f' {unit}') if ' ' in other else one}{between}{other}"
-
-
-def _two(value: float) -> str:
-    """Two digits that count, or all before the point."""
-    if value <= 0:
-        return "0"
-    digits = 1 - math.floor(math.log10(value))
-    return f"{value:,.{min(max(digits, 0), 9)}f}"

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from crossfade.assess.assessment import Assessment
+from crossfade.assess.durations import duration
 from crossfade.assess.quality import Quality
 from crossfade.assess.thresholds import Thresholds
 
@@ -43,7 +44,7 @@ def _sample(assessment: Assessment) -> Iterator[Row]:
     if cost["refused"]:
         yield "documents that the new model refused", f"{cost['refused']:,}"
     yield "tokens of the sample", figures.count(cost["tokens"])
-    yield "seconds of the sample", figures.time(cost["seconds"])
+    yield "seconds of the sample", duration(cost["seconds"])
     if cost["spent"]:
         paid = ", ".join(f"{name} {value}" for name, value in cost["spent"].items())
         yield "paid for the sample", excerpt(paid, MOST_VALUE)
