@@ -62,7 +62,7 @@ sanitize-cpp:
 	cmake --build $(SAN)/cpp --parallel
 	$(SAN)/cpp/kernels_test
 
-KERNEL_TESTS := $(addprefix tests/test_,$(addsuffix .py,normalize project rescore merge_topk covariance candidates blending rank_blended kernels))
+KERNEL_TESTS := $(addprefix tests/test_,$(addsuffix .py,normalize project rescore merge_topk covariance candidates blending rank_blended walk kernels))
 # The kernels' Python tests, at every level. Python itself has no sanitizer in it: its library is loaded first, and that of C++
 # with it, for the exceptions. What the interpreter keeps until its end would count as leaks.
 SANITIZED = ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)"

@@ -23,7 +23,7 @@ from bench import machine
 from crossfade.index import graph
 from crossfade.index.expansion import NEIGHBOURS, SPARE, stand_ins
 from crossfade.index.form import FLOAT16, Form
-from crossfade.kernels import normalize
+from crossfade.kernels import Graph, normalize
 
 EXPANSIONS = (100, 150, 200, 300, 400)
 # What counts as found: as near as the last one, as sums of float32 values allow.
@@ -67,18 +67,20 @@ def measure(rows: np.ndarray[Any, Any], queries: np.ndarray[Any, Any]) -> dict[s
     forms = {"float16": FLOAT16, "int8": Form.of(rows)}
     graphs, found = {}, {}
     for name, form in forms.items():
-        graphs[name] = built = graph.new_graph(rows.shape[1], form)
+        built = graph.new_graph(rows.shape[1], form)
         began = time.perf_counter()
         graph.add(built, form, keys, rows, 1)
         seconds = time.perf_counter() - began
-        found[name] = {"seconds": seconds, "megabytes": len(graph.serialize(built)) / 1e6, "by ef": {}}
+        content = np.frombuffer(graph.serialize(built), np.uint8)
+        graphs[name] = graph.read(content, Path(name), len(rows), rows.shape[1], form)
+        found[name] = {"seconds": seconds, "megabytes": len(content) / 1e6, "by ef": {}}
     for ef in EXPANSIONS:
         took: dict[str, list[float]] = {name: [] for name in forms}
         hits: dict[str, list[tuple[float, float]]] = {name: [] for name in forms}
         for number, query in enumerate(queries):
-            for name, form in forms.items():
+            for name in forms:
                 began = time.perf_counter()
-                near = graph.search(graphs[name], Path(name), form, query[np.newaxis], NEIGHBOURS + SPARE, ef)[0]
+                near = graph.search(graphs[name], Path(name), query[np.newaxis], NEIGHBOURS + SPARE, ef)[0]
                 took[name].append(time.perf_counter() - began)
                 scores = true[number][near.astype(np.int64)]
                 at_100, at_10 = ((scores >= least[number]).sum() for least in last)
@@ -86,16 +88,16 @@ def measure(rows: np.ndarray[Any, Any], queries: np.ndarray[Any, Any]) -> dict[s
         for name in forms:
             at_100, at_10 = np.mean(hits[name], axis=0)
             micros = 1e6 * float(np.median(took[name]))
-            easier = [recall(graphs[name], forms[name], rows, asked, ef) for asked in others]
+            easier = [recall(graphs[name], rows, asked, ef) for asked in others]
             found[name]["by ef"][ef] = [round(float(it), 4) for it in (at_100, at_10, micros, *easier)]
     return found
 
 
-def recall(built: Any, form: Form, rows: np.ndarray[Any, Any], queries: np.ndarray[Any, Any], ef: int) -> float:
+def recall(built: Graph, rows: np.ndarray[Any, Any], queries: np.ndarray[Any, Any], ef: int) -> float:
     """The share of the true 100 nearest rows that is found."""
     true = queries @ rows.astype(np.float32).T
     last = np.partition(true, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS] - NEARLY
-    near = graph.search(built, Path("a graph"), form, queries, NEIGHBOURS + SPARE, ef)
+    near = graph.search(built, Path("a graph"), queries, NEIGHBOURS + SPARE, ef)
     hits = (np.take_along_axis(true, near.astype(np.int64), axis=1) >= last[:, np.newaxis]).sum(axis=1)
     return float(hits.clip(max=NEIGHBOURS).mean()) / NEIGHBOURS
 

@@ -12,7 +12,7 @@ import numpy as np
 
 import crossfade as cf
 from bench.search_data import SHARES, World
-from crossfade.index import RowRange, SegmentPool, VersionIndex, build_segment
+from crossfade.index import OpenSegment, RowRange, VersionIndex, build_segment
 from crossfade.search.asked import Asked
 from crossfade.search.documents import Filters
 from crossfade.search.ranking import CANDIDATES, View
@@ -53,14 +53,14 @@ def _cut(index: VersionIndex, folder: str) -> VersionIndex:
     ((number, rows),) = index._files
     keys = index._locations.keys(RowRange(number, 0, len(rows)))
     sealed = max(0, len(rows) - TAIL)
-    pools = []
+    segments = []
     for start in range(SEGMENTS):
         part = slice(sealed * start // SEGMENTS, sealed * (start + 1) // SEGMENTS)
         if part.stop > part.start:
             info = build_segment(folder, uuid.uuid4().hex[:8], keys[part], np.ascontiguousarray(rows[part]), threads=2)
             assert info is not None
-            pools.append(SegmentPool(folder, info, index.dim, handles=2, verified=_Nothing()))
-    return VersionIndex(index.dim, index._locations, {number: rows}, pools, [RowRange(number, sealed, len(rows))])
+            segments.append(OpenSegment(folder, info, index.dim, verified=_Nothing()))
+    return VersionIndex(index.dim, index._locations, {number: rows}, segments, [RowRange(number, sealed, len(rows))])
 
 
 class _Nothing:

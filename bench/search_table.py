@@ -36,7 +36,8 @@ HEAD = (
     "(both versions asked, all scores exact, documents fetched; encoding aside) stands beside the two plain usearch "
     "searches it can't do without: one index of each version's rows, asked for 100 rows with the least expansion that "
     f"finds 95 % of the true 100, in turns. Asked is at most {ASKED} times as long. The plain ones keep float16, as "
-    "their scores are what they answer with; crossfade's graphs, which only propose, keep int8 (docs/decisions/0010). "
+    "their scores are what they answer with; crossfade's graphs, which only propose, keep int8 (docs/decisions/0010), "
+    "and a kernel walks them (docs/decisions/0011). "
     "Real rows are dearer than synthetic ones: where many texts are nearly the same, graphs are asked until they find "
     "97 % of what is nearest to stand-ins for queries (98 % for the real ones), the plain ones 95 %; and known errors "
     "are carried over between documents alike.",

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from crossfade.index import (
     Locations,
+    OpenSegment,
     RowRange,
     SegmentInfo,
-    SegmentPool,
     VersionIndex,
     build_segment,
     new_id,
@@ -56,8 +56,8 @@ def built(folder: Path | str, keys: npt.NDArray[np.uint64], rows: npt.NDArray[np
     return info
 
 
-def pool_of(folder: Path | str, info: SegmentInfo, dim: int = DIM, handles: int = 1) -> SegmentPool:
-    return SegmentPool(folder, info, dim, handles=handles, verified=Remembered())
+def opened(folder: Path | str, info: SegmentInfo, dim: int = DIM) -> OpenSegment:
+    return OpenSegment(folder, info, dim, verified=Remembered())
 
 
 def exact(
@@ -71,7 +71,7 @@ def exact(
 def version_of(
     keys: npt.NDArray[np.uint64],
     rows: npt.NDArray[np.float16],
-    segments: tuple[SegmentPool, ...] = (),
+    segments: tuple[OpenSegment, ...] = (),
     sealed: int = 0,
 ) -> VersionIndex:
     """A version of one file, number 3, of which the first rows are sealed."""

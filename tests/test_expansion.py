@@ -11,7 +11,7 @@ import pytest
 from crossfade.index import SegmentInfo, VersionIndex, build_segment, new_id
 from crossfade.index.expansion import NEIGHBOURS, Known, Queries, expansion_for
 from crossfade.index.form import Form
-from segments import built, clusters, exact, numbered, pool_of, unit_rows, version_of
+from segments import built, clusters, exact, numbered, opened, unit_rows, version_of
 
 WIDE = 64
 
@@ -60,7 +60,7 @@ def test_the_hundred_nearest_are_found_in_hard_rows_too(tmp_path: Path, pieces: 
         return float(np.mean([len({*a.tolist()} & {*b}) / 100 for a, b in zip(near, true, strict=True)]))
 
     def version(infos: list[SegmentInfo]) -> VersionIndex:
-        return version_of(keys, rows, tuple(pool_of(tmp_path, info, WIDE) for info in infos), len(rows))
+        return version_of(keys, rows, tuple(opened(tmp_path, info, WIDE) for info in infos), len(rows))
 
     assert recall(version(infos)) >= 0.95
     if pieces == 1:

@@ -21,12 +21,12 @@ from crossfade.errors import CollectionClosed, DamagedFile, InvalidInput, Storag
 from crossfade.index import (
     NO_KEY,
     Base,
-    SegmentPool,
+    OpenSegment,
     build_segment,
     new_id,
     segment_path,
 )
-from segments import DIM, Remembered, built, clusters, exact, numbered, pool_of, unit_rows, version_of
+from segments import DIM, Remembered, built, clusters, exact, numbered, opened, unit_rows, version_of
 
 
 def overwrite(path: Path, content: bytes | bytearray) -> None:
@@ -76,10 +76,10 @@ def test_rows_are_added_to_a_copy_of_a_graph(tmp_path: Path) -> None:
     assert info.rows == 3_000
     assert segment_path(tmp_path, first.name).read_bytes() == before
     queries = clusters(3_100, 16, 0)[3_000:].astype(np.float32)
-    whole = pool_of(tmp_path, built(tmp_path, keys, rows), 16)
+    whole = opened(tmp_path, built(tmp_path, keys, rows), 16)
     wanted = [{*exact(keys, rows, query, 10)} for query in queries]
-    for pool in (whole, pool_of(tmp_path, info, 16)):
-        found = pool.search(queries, 26)
+    for segment in (whole, opened(tmp_path, info, 16)):
+        found = segment.search(queries, 26)
         assert np.mean([len({*near.tolist()} & best) for near, best in zip(found, wanted, strict=True)]) >= 9.8
 
 
@@ -108,7 +108,7 @@ def test_a_name_is_never_used_twice(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidInput, match="never used twice"):
         build_segment(tmp_path, info.name, numbered(3), unit_rows(3))
-    pool_of(tmp_path, info).search(np.ones((1, DIM), np.float32), 1)
+    opened(tmp_path, info).search(np.ones((1, DIM), np.float32), 1)
 
 
 def test_a_cancelled_build_leaves_nothing(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_equal_rows_make_a_segment(tmp_path: Path) -> None:
     """A thousand equal rows are no damage: each finds one that is as good."""
     info = built(tmp_path, numbered(1000), np.repeat(unit_rows(1), 1000, axis=0))
 
-    found = pool_of(tmp_path, info).search(unit_rows(1).astype(np.float32), 10)
+    found = opened(tmp_path, info).search(unit_rows(1).astype(np.float32), 10)
     assert len({*found[0].tolist()} - {NO_KEY}) == 10
 
 
@@ -171,7 +171,7 @@ def test_a_flipped_bit_is_refused_before_it_is_opened(data: st.DataObject) -> No
         overwrite(path, content)
 
         with pytest.raises(DamagedFile, match="blake3"):
-            pool_of(folder, info)
+            opened(folder, info)
 
 
 def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -182,10 +182,10 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
     for wrong in (content[:-1], content + b"x", b""):
         overwrite(path, wrong)
         with pytest.raises(DamagedFile, match=f"expected {info.size} bytes"):
-            pool_of(tmp_path, info)
+            opened(tmp_path, info)
     path.unlink()
     with pytest.raises(DamagedFile, match=info.name):
-        pool_of(tmp_path, info)
+        opened(tmp_path, info)
 
 
 @pytest.mark.parametrize("place", ["rows", "columns", "magic", "scalar", "dims"])
@@ -199,7 +199,7 @@ def test_a_head_that_says_otherwise_is_refused(tmp_path: Path, place: str) -> No
     overwrite(path, content)
 
     with pytest.raises(DamagedFile, match="expected"):
-        pool_of(tmp_path, info._replace(checksum=blake3(content).hexdigest()))
+        opened(tmp_path, info._replace(checksum=blake3(content).hexdigest()))
 
 
 def test_a_segment_of_another_dim_is_refused(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_segment_of_another_dim_is_refused(tmp_path: Path) -> None:
     info = built(tmp_path, numbered(40), unit_rows(40))
 
     with pytest.raises(DamagedFile, match="matrix"):
-        pool_of(tmp_path, info, DIM * 2)
+        opened(tmp_path, info, DIM * 2)
 
 
 def test_a_file_is_verified_once(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_file_is_verified_once(tmp_path: Path) -> None:
     info = built(tmp_path, numbered(40), unit_rows(40))
     verified = Remembered()
     for _ in range(3):
-        SegmentPool(tmp_path, info, DIM, handles=1, verified=verified).close()
+        OpenSegment(tmp_path, info, DIM, verified=verified).close()
         assert len(verified) == 1
     path = segment_path(tmp_path, info.name)
     content = bytearray(path.read_bytes())
@@ -223,7 +223,7 @@ def test_a_file_is_verified_once(tmp_path: Path) -> None:
     overwrite(path, content)
 
     with pytest.raises(DamagedFile, match="blake3"):
-        SegmentPool(tmp_path, info, DIM, handles=1, verified=verified)
+        OpenSegment(tmp_path, info, DIM, verified=verified)
 
 
 def test_a_search_finds_nearly_what_exact_search_finds(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_search_finds_nearly_what_exact_search_finds(tmp_path: Path) -> None:
     keys, rows = numbered(5000, 100), clusters(5000, 64, 0)
     queries = clusters(5200, 64, 0)[5000:].astype(np.float32)
 
-    found = pool_of(tmp_path, built(tmp_path, keys, rows), 64).search(queries, 26)
+    found = opened(tmp_path, built(tmp_path, keys, rows), 64).search(queries, 26)
 
     hits = [len({*near.tolist()} & {*exact(keys, rows, query, 10)}) for near, query in zip(found, queries, strict=True)]
     assert np.mean(hits) / 10 >= 0.95
@@ -240,9 +240,9 @@ def test_a_search_finds_nearly_what_exact_search_finds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("queries", [0, 1, 3])
 def test_missing_places_are_padded(tmp_path: Path, queries: int) -> None:
     """More asked for than there is: the rest is the key that stands for none."""
-    pool = pool_of(tmp_path, built(tmp_path, numbered(4), unit_rows(4)))
+    segment = opened(tmp_path, built(tmp_path, numbered(4), unit_rows(4)))
 
-    keys = pool.search(unit_rows(queries, seed=1).astype(np.float32), 6)
+    keys = segment.search(unit_rows(queries, seed=1).astype(np.float32), 6)
 
     assert keys.shape == (queries, 6)
     assert keys.dtype == np.uint64
@@ -250,32 +250,31 @@ def test_missing_places_are_padded(tmp_path: Path, queries: int) -> None:
     assert (np.sort(keys[:, :4], axis=1) == np.arange(4)).all()
 
 
-def test_more_readers_than_handles_wait(tmp_path: Path) -> None:
-    """Four threads share two handles, get what one thread gets, and the file is mapped twice at most."""
+def test_threads_search_at_once(tmp_path: Path) -> None:
+    """Four threads get what one thread gets, and the file is mapped once."""
     rows = clusters(3000, 32, 1)
     info = built(tmp_path, numbered(3000), rows)
-    pool = pool_of(tmp_path, info, 32, handles=2)
+    segment = opened(tmp_path, info, 32)
     queries = rows[::7].astype(np.float32)
-    alone = pool.search(queries, 10)
+    alone = segment.search(queries, 10)
 
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
-        parts = list(threads.map(lambda at: pool.search(queries[at : at + 1], 10), list(range(len(queries))) * 3))
+        parts = list(threads.map(lambda at: segment.search(queries[at : at + 1], 10), list(range(len(queries))) * 3))
 
     for place, keys in enumerate(parts):
         np.testing.assert_array_equal(keys[0], alone[place % len(queries)])
-    maps = Path("/proc/self/maps").read_text()
-    assert 1 <= maps.count(str(segment_path(tmp_path, info.name))) <= 2
+    assert Path("/proc/self/maps").read_text().count(str(segment_path(tmp_path, info.name))) == 1
 
 
-def test_a_closed_pool_lets_go(tmp_path: Path) -> None:
+def test_a_closed_segment_lets_go(tmp_path: Path) -> None:
     """After close the file is no longer mapped, and a search says that it is closed."""
     info = built(tmp_path, numbered(40), unit_rows(40))
-    pool = pool_of(tmp_path, info)
-    pool.close()
+    segment = opened(tmp_path, info)
+    segment.close()
 
     assert str(segment_path(tmp_path, info.name)) not in Path("/proc/self/maps").read_text()
     with pytest.raises(CollectionClosed):
-        pool.search(unit_rows(1).astype(np.float32), 1)
+        segment.search(unit_rows(1).astype(np.float32), 1)
 
 
 @pytest.mark.parametrize(
@@ -285,8 +284,8 @@ def test_a_closed_pool_lets_go(tmp_path: Path) -> None:
 )
 def test_bad_queries_are_refused(tmp_path: Path, queries: npt.NDArray[np.float32], count: int) -> None:
     """Segment and version refuse the same shapes, types and counts."""
-    pool = pool_of(tmp_path, built(tmp_path, numbered(4), unit_rows(4)))
+    segment = opened(tmp_path, built(tmp_path, numbered(4), unit_rows(4)))
     version = version_of(numbered(4), unit_rows(4))
-    for search in (pool.search, version.candidates):
+    for search in (segment.search, version.candidates):
         with pytest.raises(InvalidInput):
             search(queries, count)

@@ -18,7 +18,7 @@ from crossfade.index import (
     RowRange,
     VersionIndex,
 )
-from segments import DIM, built, clusters, exact, numbered, pool_of, unit_rows, version_of
+from segments import DIM, built, clusters, exact, numbered, opened, unit_rows, version_of
 
 
 @settings(deadline=None, max_examples=60)
@@ -41,7 +41,7 @@ def test_candidates_are_those_of_exact_search(data: st.DataObject, files: list[i
             locations.add(number, keys, 0)
             sealed = data.draw(st.integers(0, size))
             if sealed:
-                segments.append(pool_of(folder, built(folder, keys[:sealed], rows[number][:sealed])))
+                segments.append(opened(folder, built(folder, keys[:sealed], rows[number][:sealed])))
             tail.append(RowRange(number, sealed, size))
         version = VersionIndex(DIM, locations, rows, segments, tail)
         queries = unit_rows(3, seed=seed + 1).astype(np.float32)
@@ -117,7 +117,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> tuple[VersionIndex, npt.NDA
     folder = tmp_path_factory.mktemp("big")
     rows = clusters(25_000, 16, 2)
     info = built(folder, numbered(24_800), rows[:24_800])
-    return version_of(numbered(25_000), rows, (pool_of(folder, info, 16),), 24_800), rows
+    return version_of(numbered(25_000), rows, (opened(folder, info, 16),), 24_800), rows
 
 
 def test_a_segment_with_more_than_its_share_is_asked_again(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_a_segment_with_more_than_its_share_is_asked_again(tmp_path: Path) -> No
     rows = rows[np.argsort(-(rows.astype(np.float32) @ query[0]), kind="stable")]
     keys = numbered(len(rows))
     parts = slice(0, 300), slice(300, 3_000), slice(3_000, 6_000)
-    pools = tuple(pool_of(tmp_path, built(tmp_path, keys[part], rows[part]), 16) for part in parts)
-    version = version_of(keys, rows, pools, len(rows))
+    segments = tuple(opened(tmp_path, built(tmp_path, keys[part], rows[part]), 16) for part in parts)
+    version = version_of(keys, rows, segments, len(rows))
 
     found, scores = version.candidates(np.concatenate([query, -query]), 100)
 
@@ -141,9 +141,9 @@ def test_equal_scores_are_ordered_by_key(tmp_path: Path) -> None:
     """Where rows are equal the lower key comes first, whether the rows are sealed or not."""
     keys = np.array([9, 2, 7, 4, 1, 8], np.uint64)
     rows = np.repeat(unit_rows(1), 6, axis=0)
-    pool = pool_of(tmp_path, built(tmp_path, keys[:3], rows[:3]))
+    segment = opened(tmp_path, built(tmp_path, keys[:3], rows[:3]))
 
-    found, scores = version_of(keys, rows, (pool,), 3).candidates(unit_rows(1).astype(np.float32), 6)
+    found, scores = version_of(keys, rows, (segment,), 3).candidates(unit_rows(1).astype(np.float32), 6)
 
     assert found[0].tolist() == [1, 2, 4, 7, 8, 9]
     assert len(set(scores[0].tolist())) == 1
@@ -152,9 +152,9 @@ def test_equal_scores_are_ordered_by_key(tmp_path: Path) -> None:
 def test_a_row_in_segment_and_tail_counts_once(tmp_path: Path) -> None:
     """A tail that overlaps a segment, as just after sealing, gives no key twice."""
     rows = unit_rows(20)
-    pool = pool_of(tmp_path, built(tmp_path, numbered(20), rows))
+    segment = opened(tmp_path, built(tmp_path, numbered(20), rows))
 
-    found, _ = version_of(numbered(20), rows, (pool, pool), 10).candidates(rows[:2].astype(np.float32), 20)
+    found, _ = version_of(numbered(20), rows, (segment, segment), 10).candidates(rows[:2].astype(np.float32), 20)
 
     assert np.sort(found, axis=1).tolist() == [list(range(20))] * 2
 

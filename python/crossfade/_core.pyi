@@ -77,6 +77,17 @@ def rank(
 ) -> tuple[npt.NDArray[np.uint64], _Float32Array, list[int], list[float], bool]:
     """Keys and scores of the best; of each list how many keys count and their least score; whether all are finite."""
 
+def walk(
+    rows: npt.NDArray[Any],
+    records: npt.NDArray[np.uint8],
+    before: npt.NDArray[np.uint32],
+    shape: tuple[int, int, int, int],
+    queries: _Float32Array,
+    count: SupportsIndex,
+    expansion: SupportsIndex,
+) -> tuple[npt.NDArray[np.uint64], bool]:
+    """The keys (q, count), and whether the graph leads nowhere out of itself."""
+
 def compare(
     old_version: Any,
     new_version: Any,

@@ -34,6 +34,7 @@ from crossfade._covariance import CovarianceState, covariance
 from crossfade._krige import Kriged, krige
 from crossfade._lookup import Compared, Ranked, Tables, compare, gather, has, rank, score
 from crossfade._values import count_of, one_of, shown
+from crossfade._walk import Graph, walk
 from crossfade.errors import InvalidInput
 
 Float32Array = npt.NDArray[np.float32]
@@ -44,6 +45,7 @@ __all__ = [
     "BlendUnits",
     "Compared",
     "CovarianceState",
+    "Graph",
     "Kriged",
     "Ranked",
     "Tables",
@@ -61,6 +63,7 @@ __all__ = [
     "rank_blended",
     "rescore",
     "score",
+    "walk",
 ]
 
 Unit = TypeVar("Unit", bound=np.generic)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from crossfade.catalog import database, documents, tasks, versions
-from crossfade.index import blocks, pool, vectors, writer
+from crossfade.index import blocks, opened, vectors, writer
 from crossfade.index import files as disk
 from crossfade.migration import roles
 from crossfade.store import commit, sealing, store
@@ -135,7 +135,7 @@ def rows_not_verified() -> None:
 
 
 def segments_not_verified() -> None:
-    pool._verify = _nothing
+    opened._verify = _nothing
 
 
 class _Equal(bytes):

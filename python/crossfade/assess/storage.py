@@ -11,8 +11,8 @@ from crossfade.store import Store
 from .evidence import Evidence
 from .growth import Growth, segments_of
 
-# What a reader holds of a row: where its key stands, and two pointers of usearch for a row of a segment.
-_KEY_BYTES, _POINTER_BYTES = 4, 16
+# What a reader holds of a row: where its key stands, and of a row of a segment, where its links do.
+_KEY_BYTES, _LINK_BYTES = 4, 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def _standing(store: Store) -> tuple[int, int, int, float, int]:
 
 
 def _held(rows: int, sealed: int) -> int:
-    return rows * _KEY_BYTES + sealed * _POINTER_BYTES
+    return rows * _KEY_BYTES + sealed * _LINK_BYTES
 
 
 def _bytes(name: str, value: int, meaning: str) -> Evidence:

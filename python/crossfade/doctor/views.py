@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossfade.catalog import versions
 from crossfade.errors import CrossfadeError, DamagedFile, StorageFailed
-from crossfade.index import SegmentPool, segment_path
+from crossfade.index import OpenSegment, segment_path
 from crossfade.search.calibration import Calibration
 from crossfade.search.fade import Fade
 from crossfade.space import Space
@@ -35,7 +35,7 @@ def check_segments(case: Case) -> Iterator[Finding]:
         folder, segments = case.store.layout.version(version.id), case.facts.segments_of(version.id)
         for segment in segments:
             try:
-                SegmentPool(folder, info_of(segment), version.space.dim, handles=1, verified=_Anew()).close()
+                OpenSegment(folder, info_of(segment), version.space.dim, verified=_Anew()).close()
             except (DamagedFile, StorageFailed) as error:
                 yield Finding(
                     severity="damage",

@@ -7,7 +7,7 @@ from crossfade.index.blocks import NO_KEY, Block
 from crossfade.index.copies import copy_segment, copy_vectors, rewrite
 from crossfade.index.files import new_id, try_lock
 from crossfade.index.locations import Locations, RowRange
-from crossfade.index.pool import SegmentPool, Verified
+from crossfade.index.opened import OpenSegment, Verified
 from crossfade.index.scan import Scan, scan
 from crossfade.index.segment import Base, SegmentInfo, build_segment, segment_path, temporary_path
 from crossfade.index.vectors import FileExtent, FilePair, NewRows, VectorFile
@@ -22,10 +22,10 @@ __all__ = [
     "FilePair",
     "Locations",
     "NewRows",
+    "OpenSegment",
     "RowRange",
     "Scan",
     "SegmentInfo",
-    "SegmentPool",
     "VectorFile",
     "VectorWriter",
     "Verified",

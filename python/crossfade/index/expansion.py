@@ -63,12 +63,12 @@ class Known:
     def of(cls, rows: Rows, form: Form) -> Known:
         """For rows `(n, dim)` float16, and a form of them."""
         queries, count = stand_ins(rows, _QUERIES), min(NEIGHBOURS, len(rows))
-        asked = np.ascontiguousarray(form.queries(queries).T, np.float32)
+        asked = np.ascontiguousarray(queries.T)
         best = np.full((len(queries), count), -np.inf, np.float32)
         formed = np.full((2, len(queries), min(NEIGHBOURS + SPARE, len(rows))), -np.inf, np.float32)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = np.ascontiguousarray(rows[start : start + _ROWS_AT_ONCE])
-            scores = _products(part, np.ascontiguousarray(queries.T))
+            scores = _products(part, asked)
             best = _best(np.concatenate([best, scores], axis=1)[np.newaxis], count)[0]
             as_formed = _products(form.rows(part).astype(np.float16), asked)
             formed = _best(np.concatenate([formed, [as_formed, scores]], axis=2), formed.shape[2])

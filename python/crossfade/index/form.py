@@ -22,9 +22,9 @@ _QUANTILE = 0.99999
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How rows and queries are written down in a graph.
+    """How rows are written down in a graph.
 
-    All rows of a graph are multiplied by the same number, and a query by its own: the order of dot products stays.
+    All rows of a graph are multiplied by the same number: the order of a query's dot products stays.
 
     Args:
         scale: What rows are multiplied by before they are rounded to int8; 0 where they stay float16.
@@ -45,25 +45,21 @@ class Form:
         return "i8" if self.scale else "f16"
 
     @property
+    def of_rows(self) -> np.dtype[Any]:
+        """What rows are kept in."""
+        return np.dtype(np.int8 if self.scale else np.float16)
+
+    @property
     def bytes_a_value(self) -> int:
-        return 1 if self.scale else 2
+        return self.of_rows.itemsize
 
     def rows(self, rows: Rows) -> NDArray[Any]:
         """Rows as the graph keeps them."""
         if not self.scale:
             return rows
-        return _int8((rows.astype(np.float32) * np.float32(self.scale)).clip(-_HIGHEST, _HIGHEST))
-
-    def queries(self, queries: NDArray[np.float32]) -> NDArray[Any]:
-        """Queries as they are compared with such rows."""
-        if not self.scale:
-            return queries
-        largest = np.abs(queries).max(axis=1, keepdims=True)
-        return _int8(queries * (_HIGHEST / np.maximum(largest, np.float32(1e-30))))
+        scaled = (rows.astype(np.float32) * np.float32(self.scale)).clip(-_HIGHEST, _HIGHEST)
+        whole: NDArray[np.int8] = np.rint(scaled).astype(np.int8)
+        return whole
 
 
 FLOAT16 = Form()
-
-
-def _int8(values: NDArray[np.float32]) -> NDArray[np.int8]:
-    return np.rint(values).astype(np.int8)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from usearch.index import BatchMatches, Index
+from usearch.index import Index
 
 from crossfade.errors import DamagedFile, StorageFailed
 from crossfade.index import files
-from crossfade.index.blocks import NO_KEY, Keys
+from crossfade.index.blocks import Keys
 from crossfade.index.form import Form
 from crossfade.index.vectors import Rows
+from crossfade.kernels import Graph, walk
 
 CONNECTIVITY = 16
 EXPANSION_ADD = 128
@@ -25,8 +25,11 @@ EXPANSION_ADD = 128
 _ERRORS = (RuntimeError, ValueError, IndexError, MemoryError)
 # usearch raises the system's errors under their names; a file that is gone is no error of the system.
 _OF_THE_SYSTEM = {os.strerror(number) for number in errno.errorcode} - {os.strerror(errno.ENOENT)}
+# A file of usearch's, format 2: a matrix of the rows, a head, how many links rows have, the level of each, the records.
 _SIZES = struct.Struct("<2I")
-_HEAD = struct.Struct("<7s3H4B3Q?")
+_HEAD, _HEAD_BYTES = struct.Struct("<7s3H4B3Q?"), 64
+_ROWS, _SHAPE = struct.Struct("<Q"), struct.Struct("<4Q")
+_LEVEL, _RECORD_HEAD = np.dtype("<i2"), 10
 # usearch's numbers for inner product, for what it keeps, for uint64 keys and uint32 slots.
 _METRIC, _DTYPES, _KEYS, _SLOTS = ord("i"), {"f16": 12, "i8": 23}, 14, 15
 
@@ -72,10 +75,11 @@ def serialize(graph: Index) -> bytes:
     return content
 
 
-def view(path: Path, rows: int, dim: int, form: Form) -> Index:
-    """A read-only graph over a mapped file whose checksum the caller has compared.
+def view(path: Path, rows: int, dim: int, form: Form) -> Graph:
+    """A graph to search, over a mapped file whose checksum the caller has compared.
 
-    usearch adopts whatever a file says, so what it says is compared first.
+    usearch itself adopts whatever a file says, waits for memory where it need not, and lets one thread at a time into
+    an index (decision 0011): so what it has built is walked by `kernels.walk`.
 
     Args:
         path: The file.
@@ -84,61 +88,43 @@ def view(path: Path, rows: int, dim: int, form: Form) -> Index:
         form: What the graph keeps of them.
 
     Raises:
-        DamagedFile: The file says otherwise, or usearch refuses it.
+        DamagedFile: The file says otherwise.
         StorageFailed: The operating system could not read.
     """
-    return _opened(path, rows, dim, form, Index.view)
+    with files.reading(path) as descriptor:
+        if not os.fstat(descriptor).st_size:
+            raise damaged(path, "it is empty")
+        mapped = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+    return read(np.frombuffer(mapped, np.uint8), path, rows, dim, form)
+
+
+def read(content: NDArray[np.uint8], path: Path, rows: int, dim: int, form: Form) -> Graph:
+    """The same over the bytes of such a file; `path` names it in messages."""
+    stride = dim * form.bytes_a_value
+    at_levels = _require_head(content.data, path, rows, dim, form)
+    links, lowest_links, top, entry = _SHAPE.unpack_from(content.data, at_levels - _SHAPE.size)
+    at_records = at_levels + rows * _LEVEL.itemsize
+    levels = np.frombuffer(content[at_levels:at_records].tobytes(), _LEVEL).astype(np.int64)
+    records = content[at_records:]
+    size = rows * (_RECORD_HEAD + _link_bytes(lowest_links)) + int(levels.sum()) * _link_bytes(links)
+    sound = (links, lowest_links) == (CONNECTIVITY, 2 * CONNECTIVITY) and entry < rows and levels.min() >= 0
+    if not sound or top != levels.max() or top != levels[entry] or size != len(records):
+        raise damaged(path, "its levels and links don't add up to what it holds")
+    before = (np.cumsum(levels) - levels).astype(np.uint32)
+    kept = content[_SIZES.size : _SIZES.size + rows * stride].view(form.of_rows).reshape(rows, dim)
+    return Graph(kept, records, before, lowest_links, links, top, entry)
 
 
 def load(path: Path, rows: int, dim: int, form: Form) -> Index:
-    """The same in memory, to add to; it raises the same."""
-    return _opened(path, rows, dim, form, Index.load)
-
-
-def search(graph: Index, path: Path, form: Form, queries: NDArray[np.float32], count: int, expansion: int) -> Keys:
-    """The approximate nearest rows of each query.
-
-    Args:
-        graph: What `view` gave.
-        path: Its file, for messages.
-        form: What it keeps of rows.
-        queries: `(q, dim)` float32, finite, q ≥ 1.
-        count: How many to find, at most as many as there are rows: usearch allocates for all of them.
-        expansion: How many candidates to keep meanwhile; fewer than `count` count as that many.
-
-    Returns:
-        `(q, count)` uint64, best first as far as the form can tell, 2⁶⁴−1 where fewer were found.
-
-    Raises:
-        DamagedFile: usearch could not search.
-    """
-    try:
-        graph.expansion_search = expansion  # type: ignore[misc]  # its setter stands apart from its getter
-        matches = graph.search(form.queries(queries), count, threads=1, exact=False)
-    except _ERRORS as error:
-        raise damaged(path, f"usearch could not search it: {error}") from error
-    if not isinstance(matches, BatchMatches):  # for one query: vectors that end with the last match
-        near = matches.keys[np.newaxis]
-        if near.shape[1] == count:
-            return near
-        found = np.array([near.shape[1]])
-    else:  # matrices with junk after the last match of a query
-        near, found = matches.keys, matches.counts
-    present = np.arange(near.shape[1]) < found[:, np.newaxis]
-    keys = np.full((len(queries), count), NO_KEY, dtype=np.uint64)
-    keys[:, : near.shape[1]][present] = near[present]
-    return keys
-
-
-def _opened(path: Path, rows: int, dim: int, form: Form, read: Callable[[Index, str], Any]) -> Index:
-    _require_head(path, rows, dim, form)
+    """What usearch has built, in memory, to add to it; it raises as `view` does."""
+    view(path, rows, dim, form)
     try:
         graph = new_graph(dim, form)
-        read(graph, str(path))
+        graph.load(str(path))
     except _ERRORS as error:
         if isinstance(error, MemoryError) or str(error) in _OF_THE_SYSTEM:
             raise StorageFailed(
-                f"could not map {path}: {error}; free memory and descriptors, then try again"
+                f"could not load {path}: {error}; free memory and descriptors, then try again"
             ) from error
         raise damaged(path, f"usearch refused it: {error}") from error
     if (graph.size, graph.ndim, graph.connectivity) != (rows, dim, CONNECTIVITY):
@@ -146,21 +132,49 @@ def _opened(path: Path, rows: int, dim: int, form: Form, read: Callable[[Index, 
     return graph
 
 
+def search(graph: Graph, path: Path, queries: NDArray[np.float32], count: int, expansion: int) -> Keys:
+    """The approximate nearest rows of each query.
+
+    Args:
+        graph: What `view` gave.
+        path: Its file, for messages.
+        queries: `(q, dim)` float32, finite.
+        count: How many to find, at least 1.
+        expansion: How many candidates to keep meanwhile; fewer than `count` count as that many.
+
+    Returns:
+        `(q, count)` uint64, best first as far as the form can tell, 2⁶⁴−1 where fewer were found.
+
+    Raises:
+        DamagedFile: The graph leads out of itself.
+    """
+    try:
+        return walk(graph, queries, count, expansion)
+    except DamagedFile as error:
+        raise damaged(path, str(error)) from error
+
+
 def damaged(path: Path, what: str) -> DamagedFile:
     """The error for a segment that can't be used."""
     return DamagedFile(f"segment {path}: {what}; build it again from the vector files")
 
 
-def _require_head(path: Path, rows: int, dim: int, form: Form) -> None:
+def _require_head(content: memoryview, path: Path, rows: int, dim: int, form: Form) -> int:
+    """Where the levels stand behind the head, which says what it must."""
     stride = dim * form.bytes_a_value
-    with files.reading(path) as descriptor:
-        sizes = files.read_at(descriptor, _SIZES.size, 0)
-        head = files.read_at(descriptor, _HEAD.size, _SIZES.size + rows * stride)
-    if len(sizes) < _SIZES.size or _SIZES.unpack(sizes) != (rows, stride):
+    at = _SIZES.size + rows * stride
+    end = at + _HEAD_BYTES + _ROWS.size + _SHAPE.size
+    if len(content) < _SIZES.size or _SIZES.unpack_from(content) != (rows, stride):
         raise damaged(path, f"expected a matrix of {rows} rows of {stride} bytes")
-    if len(head) < _HEAD.size:
-        raise damaged(path, "it ends before its head")
-    magic, _major, _minor, _patch, *fields = _HEAD.unpack(head)
+    if len(content) < end + rows * _LEVEL.itemsize:
+        raise damaged(path, "it ends before its links")
+    magic, _major, _minor, _patch, *fields = _HEAD.unpack_from(content, at)
     expected = [_METRIC, _DTYPES[form.dtype], _KEYS, _SLOTS, rows, 0, dim, False]
-    if magic != b"usearch" or fields != expected:
+    if magic != b"usearch" or fields != expected or _ROWS.unpack_from(content, at + _HEAD_BYTES) != (rows,):
         raise damaged(path, f"expected magic usearch and fields {expected}, found {magic!r} and {fields}")
+    return end
+
+
+def _link_bytes(links: int) -> int:
+    """Of a level of a record: how many links, and room for them."""
+    return 4 * (1 + links)

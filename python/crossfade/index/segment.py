@@ -196,7 +196,7 @@ def _probe(path: Path, form: Form, known: Known, keys: Keys, rows: Rows) -> int:
     opened = graph.view(path, len(rows), rows.shape[1], form)
     sample = np.unique(np.linspace(0, len(rows) - 1, _PROBES, dtype=np.int64))
     queries = rows[sample].astype(np.float32)
-    near = graph.search(opened, path, form, queries, min(_PROBE_DEPTH, len(rows)), _PROBE_EXPANSION)
+    near = graph.search(opened, path, queries, min(_PROBE_DEPTH, len(rows)), _PROBE_EXPANSION)
     itself = (near == keys[sample][:, np.newaxis]).any(axis=1)
     # A row may lie among more than ten equal ones, and a longer row may have the greater product.
     best = scores_of(keys, rows, near, queries).max(axis=1)
@@ -204,7 +204,7 @@ def _probe(path: Path, form: Form, known: Known, keys: Keys, rows: Rows) -> int:
     found = int((itself | as_good).sum())
     if found < _PROBES_FOUND * len(sample):
         raise StorageFailed(f"only {found} of {len(sample)} rows of a new segment were found again; build it again")
-    return known.expansion(lambda *asked: graph.search(opened, path, form, *asked), keys, rows)
+    return known.expansion(lambda *asked: graph.search(opened, path, *asked), keys, rows)
 
 
 def _require_rows(keys: Keys, rows: Rows) -> None:

@@ -14,7 +14,7 @@ from crossfade.errors import InvalidInput
 from crossfade.index.blocks import Keys
 from crossfade.index.expansion import SPARE
 from crossfade.index.locations import Locations, RowRange
-from crossfade.index.pool import SegmentPool
+from crossfade.index.opened import OpenSegment
 from crossfade.index.vectors import Rows
 from crossfade.kernels import Compared, Ranked, compare, gather, has, rank, score
 
@@ -52,7 +52,7 @@ class VersionIndex:
         dim: int,
         locations: Locations,
         rows: Mapping[int, Rows],
-        segments: Sequence[SegmentPool] = (),
+        segments: Sequence[OpenSegment] = (),
         tail: Sequence[RowRange] = (),
     ) -> None:
         self.dim = dim
@@ -196,7 +196,7 @@ class VersionIndex:
         parts = [(rows, part._replace(stop=min(part.stop, len(rows)))) for rows, part in parts]
         return [(rows[part.start : part.stop], self._locations.keys(part)) for rows, part in parts]
 
-    def _share(self, segment: SegmentPool, count: int) -> int:
+    def _share(self, segment: OpenSegment, count: int) -> int:
         """How many of the best `count` stand in a segment, if it is like the others; with room for chance."""
         part = segment.info.rows / self._standing
         return math.ceil(count * part + _CHANCE * math.sqrt(count * part * (1.0 - part)))
@@ -228,7 +228,7 @@ class _Admitted(NamedTuple):
 class _Asked(NamedTuple):
     """A segment, how many of the best rows it is expected to hold, and of how many rows one may be found."""
 
-    segment: SegmentPool
+    segment: OpenSegment
     share: int
     dilution: float
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +17,8 @@ from crossfade.errors import CollectionBusy, DamagedFile, StorageFailed
 from crossfade.index import (
     FileExtent,
     Locations,
+    OpenSegment,
     RowRange,
-    SegmentPool,
     VectorFile,
     VersionIndex,
 )
@@ -30,7 +29,6 @@ from .contents import info_of
 from .layout import Layout
 from .snapshot import Snapshot, grown
 
-HANDLES = len(os.sched_getaffinity(0))
 _KEYS_AT_ONCE = 65_536
 PATIENCE = 0.5  # seconds that a search waits for writers, to note what can be found out again
 
@@ -152,7 +150,7 @@ class _VersionReader:
         self._verified = verified
         self._locations = Locations()
         self._files: dict[int, VectorFile] = {}
-        self._pools: dict[str, SegmentPool] = {}
+        self._segments: dict[str, OpenSegment] = {}
         self.lost: set[str] = set()
         self._rows_read = 0
 
@@ -170,15 +168,15 @@ class _VersionReader:
         for row in rows:
             self._read(row)
         tail = [RowRange(row.number, row.sealed_rows, row.rows) for row in rows if row.rows > row.sealed_rows]
-        for name in set(self._pools) - {segment.name for segment in segments}:
-            del self._pools[name]  # searches under way keep theirs
+        for name in set(self._segments) - {segment.name for segment in segments}:
+            del self._segments[name]  # searches under way keep theirs
         for segment in segments:
             if not self._open(segment):
                 # A segment is only a view of rows that are still there: they are scanned until it is built again.
                 lost = files.ranges(connection, [segment.name])
                 tail += [RowRange(part.file, part.start, part.stop) for part in lost]
         mapped = {row.number: self._files[row.number].rows() for row in rows}
-        return VersionIndex(self._space.dim, self._locations, mapped, list(self._pools.values()), tail)
+        return VersionIndex(self._space.dim, self._locations, mapped, list(self._segments.values()), tail)
 
     def origin(self, key: int) -> Origin | None:
         """How the vector of a key came to be, read from its file's journal."""
@@ -190,8 +188,8 @@ class _VersionReader:
         return None
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
+        for opened in self._segments.values():
+            opened.close()
 
     def _read(self, row: files.FileRow) -> None:
         extent = FileExtent(row.rows, row.block_bytes)
@@ -226,17 +224,17 @@ class _VersionReader:
         self._verified.remember(identity, instead_of=same)
 
     def _open(self, segment: files.SegmentRow) -> bool:
-        if segment.name in self._pools:
+        if segment.name in self._segments:
             return True
         if segment.name in self.lost:
             return False
         info = info_of(segment)
         try:
-            pool = SegmentPool(self._folder, info, self._space.dim, handles=HANDLES, verified=self._verified)
+            opened = OpenSegment(self._folder, info, self._space.dim, verified=self._verified)
         except DamagedFile:
             self.lost.add(segment.name)
             return False
-        self._pools[segment.name] = pool
+        self._segments[segment.name] = opened
         self._rows_read += segment.rows
         return True
 

@@ -17,7 +17,7 @@ from crossfade._forks import only_here
 from crossfade.catalog import Database, files, versions
 from crossfade.encoder import BACKGROUND_NICENESS, step_back
 from crossfade.errors import CollectionError, DamagedFile, StorageFailed
-from crossfade.index import Base, SegmentInfo, SegmentPool, build_segment, try_lock
+from crossfade.index import Base, OpenSegment, SegmentInfo, build_segment, try_lock
 
 from .contents import Contents, Keys, Rows
 from .layout import Layout
@@ -143,7 +143,7 @@ class Sealer:
             if info is None:
                 return False
             # Here it holds nobody up: else the first search of every reader would compare the checksum.
-            SegmentPool(folder, info, contents.space.dim, handles=1, verified=CatalogVerified(self._database)).close()
+            OpenSegment(folder, info, contents.space.dim, verified=CatalogVerified(self._database)).close()
             segment = files.SegmentRow(version=version, seq=seq, **info._asdict())
         with self._database.writing() as connection:
             if version in versions.read(connection).versions:

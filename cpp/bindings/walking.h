@@ -1,0 +1,66 @@
+// Searches of a graph that stands in a mapped file.
+#pragma once
+
+#include <algorithm>
+#include <tuple>
+
+#include "../kernels/walk.h"
+#include "candidates.h"
+
+namespace crossfade::bindings {
+
+// A graph of rows (n, d): records (bytes,), before (n,) uint32, and shape (lowest_links, links, top, entry).
+inline Graph graph_of(const Rows& rows, const py::object& records_object, const py::object& before_object, const py::tuple& shape) {
+    require(rows.n >= 1 && rows.n < std::size_t{1} << 31, "a graph must have 1 to 2^31 - 1 rows");
+    const py::array records = array_of(records_object);
+    require(records.ndim() == 1 && records.dtype().kind() == 'u' && records.itemsize() == 1 && records.strides(0) == 1,
+            "records must be bytes");
+    const py::array before = array_of(before_object);
+    require(before.ndim() == 1 && before.dtype().kind() == 'u' && before.itemsize() == 4 && before.strides(0) == 4 &&
+                static_cast<std::size_t>(before.shape(0)) == rows.n,
+            "before must be one uint32 for each row");
+    require(shape.size() == 4, "a graph's shape must be four numbers");
+    std::size_t numbers[4];
+    for (std::size_t i = 0; i < 4; ++i) {
+        const std::int64_t number = whole(shape[i]);
+        require(number >= 0, "a graph's shape must not be negative");
+        numbers[i] = static_cast<std::size_t>(number);
+    }
+    const auto [lowest_links, links, top, entry] = numbers;
+    require(lowest_links <= most_links && links <= most_links && top < most_links && entry < rows.n,
+            "a graph's shape is out of range");
+    return {rows.data, rows.stride, rows.n, rows.d, rows.item, static_cast<const std::uint8_t*>(records.data()),
+            static_cast<std::size_t>(records.shape(0)), static_cast<const std::uint32_t*>(before.data()), lowest_links, links,
+            top, entry};
+}
+
+// Keys (q, count) of the nearest rows that were met, 2⁶⁴−1 behind the last; and whether the graph leads nowhere out of itself.
+inline std::tuple<py::array, bool> walk_graph(const py::object& rows_object, const py::object& records, const py::object& before,
+                                              const py::tuple& shape, const py::object& queries_object,
+                                              const py::object& places_wanted, const py::object& kept) {
+    const Rows rows = matrix(element_rows_of(rows_object));
+    const Rows queries = matrix(rows_of(queries_object, Dtype::float32));
+    require(queries.d == rows.d && rows.d > 0, "queries must have the columns of the rows");
+    const Graph graph = graph_of(rows, records, before, shape);
+    const std::size_t count = count_of(places_wanted, most_places);
+    const std::size_t expansion = std::max(count, count_of(kept, most_places));
+    py::array_t<std::uint64_t> keys({static_cast<py::ssize_t>(queries.n), static_cast<py::ssize_t>(count)});
+    std::uint64_t* const out = keys.mutable_data();
+    std::fill(out, out + queries.n * count, padding_key);
+    bool sound = true;
+    {
+        const py::gil_scoped_release released;
+        const auto seen = scratch_of<std::uint64_t>(walk_seen_size(rows.n));
+        const auto best = scratch_of<Met>(expansion);
+        const auto nodes = scratch_of<std::int64_t>(most_links);
+        const auto scores = scratch_of<float>(most_links);
+        const WalkScratch scratch{seen.get(), best.get(), nodes.get(), scores.get()};
+        Rescore* const rescore = active_kernels().rescore[rows.element()];
+        for (std::size_t i = 0; i < queries.n && sound; ++i) {
+            sound = walk(graph, rescore, queries.as<float>(i), count, expansion, scratch, out + i * count) >= 0;
+        }
+    }
+    return {keys, sound};
+}
+
+}  // namespace crossfade::bindings
