@@ -10,7 +10,8 @@
 namespace crossfade::bindings {
 
 // A graph of rows (n, d): records (bytes,), before (n,) uint32, and shape (lowest_links, links, top, entry).
-inline Graph graph_of(const Rows& rows, const py::object& records_object, const py::object& before_object, const py::tuple& shape) {
+inline Graph graph_of(const Rows& rows, const py::object& records_object, const py::object& before_object,
+                      const py::tuple& shape) {
     require(rows.n >= 1 && rows.n < std::size_t{1} << 31, "a graph must have 1 to 2^31 - 1 rows");
     const py::array records = array_of(records_object);
     require(records.ndim() == 1 && records.dtype().kind() == 'u' && records.itemsize() == 1 && records.strides(0) == 1,
@@ -29,15 +30,25 @@ inline Graph graph_of(const Rows& rows, const py::object& records_object, const 
     const auto [lowest_links, links, top, entry] = numbers;
     require(lowest_links <= most_links && links <= most_links && top < most_links && entry < rows.n,
             "a graph's shape is out of range");
-    return {rows.data, rows.stride, rows.n, rows.d, rows.item, static_cast<const std::uint8_t*>(records.data()),
-            static_cast<std::size_t>(records.shape(0)), static_cast<const std::uint32_t*>(before.data()), lowest_links, links,
-            top, entry};
+    return {rows.data,
+            rows.stride,
+            rows.n,
+            rows.d,
+            rows.item,
+            static_cast<const std::uint8_t*>(records.data()),
+            static_cast<std::size_t>(records.shape(0)),
+            static_cast<const std::uint32_t*>(before.data()),
+            lowest_links,
+            links,
+            top,
+            entry};
 }
 
-// Keys (q, count) of the nearest rows that were met, 2⁶⁴−1 behind the last; and whether the graph leads nowhere out of itself.
-inline std::tuple<py::array, bool> walk_graph(const py::object& rows_object, const py::object& records, const py::object& before,
-                                              const py::tuple& shape, const py::object& queries_object,
-                                              const py::object& places_wanted, const py::object& kept) {
+// Keys (q, count) of the nearest rows that were met, 2⁶⁴−1 behind the last; and whether no link led out of the graph.
+inline std::tuple<py::array, bool> walk_graph(const py::object& rows_object, const py::object& records,
+                                              const py::object& before, const py::tuple& shape,
+                                              const py::object& queries_object, const py::object& places_wanted,
+                                              const py::object& kept) {
     const Rows rows = matrix(element_rows_of(rows_object));
     const Rows queries = matrix(rows_of(queries_object, Dtype::float32));
     require(queries.d == rows.d && rows.d > 0, "queries must have the columns of the rows");

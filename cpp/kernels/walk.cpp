@@ -9,6 +9,7 @@ constexpr size_t head_bytes = 8 + 2;  // key and level
 constexpr size_t cache_line = 64;
 // Rescore asks for the rows behind the first ones itself.
 constexpr size_t first_rows = 4;
+constexpr uint32_t to_be_opened = 1u << 31;
 
 // Places of a level: a number, and room for links.
 inline size_t level_bytes(size_t links) { return sizeof(uint32_t) * (1 + links); }
@@ -20,7 +21,7 @@ inline uint32_t number_at(const uint8_t* bytes) {
 }
 
 class Walk {
-   public:
+public:
     Walk(const Graph& graph, Rescore* rescore, const float* query, const WalkScratch& scratch)
         : graph_(graph), rescore_(rescore), query_(query), scratch_(scratch) {}
 
@@ -28,15 +29,17 @@ class Walk {
     bool descend() {
         scratch_.nodes[0] = static_cast<int64_t>(graph_.entry);
         score(1);
-        best_ = {scratch_.scores[0], node_of(graph_.entry), 1};
+        nearest_ = graph_.entry;
+        score_ = scratch_.scores[0];
         for (size_t level = graph_.top; level > 0; --level) {
             for (bool nearer = true; nearer;) {
-                const Links links = links_of(best_.node, level);
+                const Links links = links_of(nearest_, level);
                 if (!links.first || !take(links)) return false;
                 nearer = false;
                 for (size_t i = 0; i < links.count; ++i) {
-                    if (!(scratch_.scores[i] > best_.score)) continue;
-                    best_ = {scratch_.scores[i], node_of(scratch_.nodes[i]), 1};
+                    if (!(scratch_.scores[i] > score_)) continue;
+                    score_ = scratch_.scores[i];
+                    nearest_ = static_cast<size_t>(scratch_.nodes[i]);
                     nearer = true;
                 }
             }
@@ -47,17 +50,17 @@ class Walk {
     // Looks at the links of the best nodes in the lowest level, until those of all `expansion` best were looked at.
     bool widen(size_t expansion) {
         memset(scratch_.seen, 0, walk_seen_size(graph_.n) * sizeof(uint64_t));
-        see(best_.node);
-        scratch_.best[0] = best_;
+        see(nearest_);
+        scratch_.best[0] = {score_, static_cast<uint32_t>(nearest_) | to_be_opened};
         met_ = 1;
         for (size_t at = 0; at < met_;) {
-            if (!scratch_.best[at].open) {
+            if (!(scratch_.best[at].mark & to_be_opened)) {
                 ++at;
                 continue;
             }
-            scratch_.best[at].open = 0;
-            const Links links = links_of(scratch_.best[at].node, 0);
-            if (at + 1 < met_) prefetch_links(scratch_.best[at + 1].node);
+            scratch_.best[at].mark &= ~to_be_opened;
+            const Links links = links_of(node_at(at), 0);
+            if (at + 1 < met_) prefetch_links(node_at(at + 1));
             size_t fresh = 0;
             if (!links.first || !take_unseen(links, &fresh)) return false;
             for (size_t i = 0; i < fresh; ++i) {
@@ -71,21 +74,18 @@ class Walk {
     size_t write(size_t count, uint64_t* keys) const {
         size_t written = 0;
         for (; written < count && written < met_; ++written) {
-            memcpy(keys + written, graph_.records + record_of(scratch_.best[written].node), sizeof *keys);
+            memcpy(keys + written, graph_.records + record_of(node_at(written)), sizeof *keys);
         }
         return written;
     }
 
-   private:
+private:
     struct Links {
         const uint8_t* first;  // null where there is no such level in the file
         size_t count;
     };
 
-    template <typename Number>
-    static uint32_t node_of(Number number) {
-        return static_cast<uint32_t>(number) & 0x7fffffffu;
-    }
+    size_t node_at(size_t place) const { return scratch_.best[place].mark & ~to_be_opened; }
 
     size_t record_of(size_t node) const {
         return node * (head_bytes + level_bytes(graph_.lowest_links)) + graph_.before[node] * level_bytes(graph_.links);
@@ -150,13 +150,14 @@ class Walk {
         }
         if (met_ < expansion) ++met_;
         memmove(best + low + 1, best + low, (met_ - 1 - low) * sizeof *best);
-        best[low] = {score, node_of(node), 1};
+        best[low] = {score, static_cast<uint32_t>(node) | to_be_opened};
         return low;
     }
 
     void prefetch_row(size_t node) const {
         const ptrdiff_t elements = static_cast<ptrdiff_t>(node) * graph_.stride;
-        prefetch(static_cast<const char*>(graph_.rows) + elements * static_cast<ptrdiff_t>(graph_.item), graph_.d * graph_.item);
+        prefetch(static_cast<const char*>(graph_.rows) + elements * static_cast<ptrdiff_t>(graph_.item),
+                 graph_.d * graph_.item);
     }
 
     void prefetch_links(size_t node) const {
@@ -172,7 +173,8 @@ class Walk {
     Rescore* rescore_;
     const float* query_;
     const WalkScratch& scratch_;
-    Met best_{};
+    size_t nearest_ = 0;
+    float score_ = 0.0f;
     size_t met_ = 0;
 };
 

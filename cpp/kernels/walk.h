@@ -1,10 +1,9 @@
 // The rows of a graph that are nearest to a query: a best-first walk along its links (HNSW: Malkov and Yashunin 2018,
 // algorithms 2 and 5), over a file as usearch writes it.
 //
-// A walk mostly waits for rows that no cache holds. So all rows that a node leads to are scored at once, those that come next being
-// asked for meanwhile, and so is the node that will probably be looked at next.
-// Files are not trusted: a link or a node beyond their end is noticed. No memory is allocated (scratch comes from the caller), nothing
-// throws, no state.
+// A walk mostly waits for rows that no cache holds. So all rows that a node leads to are scored at once, those that come
+// next being asked for meanwhile, and so is the node that will probably be looked at next. Files are not trusted: a link or
+// a node beyond their end is noticed. No memory is allocated (scratch comes from the caller), nothing throws, no state.
 #pragma once
 
 #include <stddef.h>
@@ -16,12 +15,12 @@ namespace crossfade {
 
 constexpr size_t most_links = 1 << 10;
 
-// A node is a record: its key (8 bytes), the number of its highest level (2), and for each level from the lowest, 0, on how many
-// links it has (4) and room for so many (4 each), which are places of nodes; all little-endian.
+// A node is a record: its key (8 bytes), the number of its highest level (2), and for each level from the lowest, 0, on how
+// many links it has (4) and room for so many (4 each), which are places of nodes; all little-endian.
 struct Graph {
-    const void* rows;        // of n nodes, d elements each, `stride` elements apart
+    const void* rows;  // of n nodes, d elements each, `stride` elements apart
     ptrdiff_t stride;
-    size_t n;                // at least 1, below 2^31
+    size_t n;  // at least 1, below 2^31
     size_t d;
     size_t item;             // bytes of an element
     const uint8_t* records;  // one after the other
@@ -29,14 +28,13 @@ struct Graph {
     const uint32_t* before;  // (n) levels above the lowest that all nodes before a node have together
     size_t lowest_links;     // room for links in the lowest level, and in each of the others; at most most_links
     size_t links;
-    size_t top;              // the highest level
-    size_t entry;            // the node where a walk begins, below n
+    size_t top;    // the highest level
+    size_t entry;  // the node where a walk begins, below n
 };
 
 struct Met {
     float score;
-    uint32_t node : 31;
-    uint32_t open : 1;  // its links were not looked at
+    uint32_t mark;  // the node, and the highest bit until its links are looked at
 };
 
 struct WalkScratch {
@@ -48,8 +46,8 @@ struct WalkScratch {
 
 static inline size_t walk_seen_size(size_t n) { return (n + 63) / 64; }
 
-// Writes the keys of the nearest nodes that were met, at most `count`, by score descending; gives how many, or -1 where the graph
-// leads out of itself.
+// Writes the keys of the nearest nodes that were met, at most `count`, by score descending; gives how many, or -1 where the
+// graph leads out of itself.
 //   rescore: for the rows' elements.
 //   expansion: how many of the best are kept meanwhile, at least 1 and `count`.
 ptrdiff_t walk(const Graph& graph, Rescore* rescore, const float* query, size_t count, size_t expansion,

@@ -15,6 +15,7 @@
 #include "test_project.h"
 #include "test_rescore.h"
 #include "test_smooth.h"
+#include "test_walk.h"
 
 #ifdef CROSSFADE_X86
 namespace crossfade {
@@ -52,6 +53,7 @@ std::size_t test_kernels(const Kernels& kernels) {
     test_covariance(kernels);
     test_krige(kernels);
     test_smooth(kernels);
+    test_walk(kernels);
     report();
     return tally.failures;
 }
