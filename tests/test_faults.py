@@ -94,8 +94,8 @@ def test_errors_of_reads(suite: Suite) -> None:
 @traced
 @pytest.mark.parametrize("only", [".segment", ", 4096, 0"])
 def test_a_segment_whose_reading_fails_is_kept(suite: Suite, only: str) -> None:
-    """Where usearch can't map a segment, or the catalog's first page can't be read meanwhile, no segment is dropped."""
-    suite.fail_reading("search", every=3, only=only)
+    """Where a segment can't be mapped, or the catalog's first page can't be read meanwhile, no segment is dropped."""
+    suite.fail_reading("search", every=2, only=only)
     assert suite.figures["errors of reads"] >= 3
 
 
