@@ -59,18 +59,18 @@ def add(graph: Index, form: Form, keys: Keys, rows: Rows, threads: int) -> None:
         raise StorageFailed(f"usearch could not add {len(rows)} rows: {error}; free memory and try again") from error
 
 
-def serialize(graph: Index) -> bytes:
-    """The graph as the bytes of a file; usearch's save to a path hides short writes.
+def serialize(graph: Index) -> bytearray:
+    """The graph as the bytes of a file, to be altered as needed; usearch's save to a path hides short writes.
 
     Raises:
         StorageFailed: usearch could not, or gave another number of bytes than it announced.
     """
     try:
-        content = graph.save()
+        content: object = graph.save()
         expected = graph.serialized_length
     except _ERRORS as error:
         raise StorageFailed(f"usearch could not serialise a graph: {error}; free memory and try again") from error
-    if content is None or len(content) != expected:
+    if not isinstance(content, bytearray) or len(content) != expected:
         raise StorageFailed(f"usearch did not give the {expected} bytes of a file it announced; try again")
     return content
 

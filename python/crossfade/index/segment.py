@@ -21,12 +21,13 @@ from crossfade.index import files, graph
 from crossfade.index.blocks import Keys, require_keys
 from crossfade.index.expansion import Known, scores_of
 from crossfade.index.form import FLOAT16, Form
+from crossfade.index.reach import connect
 from crossfade.index.vectors import Rows
 
 _ADD_AT_ONCE = 512
 _READ_AT_ONCE = 1 << 20
 _PROBES = 64
-_PROBE_DEPTH, _PROBE_EXPANSION = 10, 64
+_PROBE_DEPTH = 10
 # A probe may miss in a sound graph, whose recall is below 1; in one with unreachable parts many do.
 _PROBES_FOUND = 0.9
 # The share of the neighbours that int8 must keep.
@@ -87,9 +88,9 @@ def build_segment(
 ) -> SegmentInfo | None:
     """Build, check and name a segment; the caller publishes it in the catalog.
 
-    HNSW (Malkov and Yashunin, 2018) over inner products, 16 links a node, 128 candidates while building; of int8 rows,
-    or of float16 ones where int8 would lose more than 1 % of the neighbours. The file stands under its name only when
-    it is whole, durable and was searched.
+    HNSW (Malkov and Yashunin, 2018) over inner products, 16 links a node, 128 candidates while building, and a way to
+    each row; of int8 rows, or of float16 ones where int8 would lose more than 1 % of the neighbours. The file stands
+    under its name only when it is whole, durable and was searched.
 
     Args:
         folder: The version's folder.
@@ -98,8 +99,8 @@ def build_segment(
         rows: `(n, dim)` float16, finite; may be mapped.
         base: A segment of the same folder with some of these rows and no others; the rest are added to a copy of its
             graph, as if they had come later.
-        threads: Threads that add. Only 1 gives the same file from the same rows; more can leave rows that no
-            search reaches (unum-cloud/USearch#735), which the check at the end notices where they are many.
+        threads: Threads that add. Only 1 gives the same file from the same rows; more can leave rows that
+            hardly a search reaches (unum-cloud/USearch#735), which the check at the end notices where they are many.
         cancelled: Asked between batches of 512 rows; where it says yes, nothing is left behind.
 
     Returns:
@@ -121,6 +122,7 @@ def build_segment(
         batch = missing[start : start + _ADD_AT_ONCE]
         graph.add(built, form, keys[batch], rows[batch], threads)
     content = graph.serialize(built)
+    connect(graph.read(np.frombuffer(content, np.uint8), temporary, len(rows), rows.shape[1], form))
     with files.storage("write", temporary):
         temporary.unlink(missing_ok=True)
         try:
@@ -181,7 +183,7 @@ def _missing(keys: Keys, base: Base) -> NDArray[np.int64]:
     return np.flatnonzero(~np.isin(keys, base.keys))
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytearray) -> None:
     descriptor = files.create_new(path)
     try:
         files.write_at(descriptor, memoryview(content), 0)
@@ -194,9 +196,10 @@ def _write(path: Path, content: bytes) -> None:
 def _probe(path: Path, form: Form, known: Known, keys: Keys, rows: Rows) -> int:
     """Searches what was written, and gives the expansion that it needs."""
     opened = graph.view(path, len(rows), rows.shape[1], form)
+    learned = known.expansion(lambda *asked: graph.search(opened, path, *asked), keys, rows)
     sample = np.unique(np.linspace(0, len(rows) - 1, _PROBES, dtype=np.int64))
     queries = rows[sample].astype(np.float32)
-    near = graph.search(opened, path, queries, min(_PROBE_DEPTH, len(rows)), _PROBE_EXPANSION)
+    near = graph.search(opened, path, queries, min(_PROBE_DEPTH, len(rows)), learned)
     itself = (near == keys[sample][:, np.newaxis]).any(axis=1)
     # A row may lie among more than ten equal ones, and a longer row may have the greater product.
     best = scores_of(keys, rows, near, queries).max(axis=1)
@@ -204,7 +207,7 @@ def _probe(path: Path, form: Form, known: Known, keys: Keys, rows: Rows) -> int:
     found = int((itself | as_good).sum())
     if found < _PROBES_FOUND * len(sample):
         raise StorageFailed(f"only {found} of {len(sample)} rows of a new segment were found again; build it again")
-    return known.expansion(lambda *asked: graph.search(opened, path, *asked), keys, rows)
+    return learned
 
 
 def _require_rows(keys: Keys, rows: Rows) -> None:
