@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import crossfade as cf
 from bench import machine
@@ -41,7 +42,9 @@ K = 100
 LEAST_RECALL = 0.95
 DELETED = 0.02
 TURN, TURNS = 50, 24  # searches of a client in a turn; turns of either side
-LOGGED_TURNS = 6  # of either side, each as long as the log waits between two writes
+LOGGED_PAIRS = 12  # of turns with the log and without, each as long as the log waits between two writes
+RESAMPLED = 2_000
+QUANTILES = {"p50": 0.5, "p99": 0.99}
 CLIENTS = (1, 2, 8)
 BATCH = 10_000
 ENCODED = 200
@@ -57,6 +60,7 @@ def main() -> None:
     parser.add_argument("--new", default="minilm-l6")
     parser.add_argument("--folder", type=Path, help="where collections are built and stay")
     parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--log-pairs", type=int, default=LOGGED_PAIRS, help="of 10 s, for what the log costs")
     parser.add_argument("--no-pieces", action="store_true", help="leave out 4 segments and the longest tail")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -111,7 +115,7 @@ def figures(
         found["in pieces"] = in_pieces(docs, world)
     spent = timed_encoders(encoders)
     found["first time"] = spread([whole(docs, query, spent) for query in world.queries()])
-    found["log"] = logged(docs, world, spent)
+    found["log"] = logged(docs, world, spent, options.log_pairs)
     for clients in CLIENTS:
         found[f"{clients} clients"] = beside(docs, world, plain, spent, clients, options.turns)
     return found
@@ -181,19 +185,21 @@ def beside(
     }
 
 
-def logged(docs: cf.Collection, world: World, spent: threading.local) -> dict[str, Any]:
-    """Latencies in ms with the log and without, in turns, each of them long enough for a write in the background.
+def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int) -> dict[str, Any]:
+    """Latencies in ms with the log and without, in turns (A B B A …), each long enough for a write in the background.
 
     Beside them what a note costs the search itself, in µs: less than the noise of the others.
     """
     queries, store = world.queries(), docs._store
-    took: dict[str, list[float]] = {"background": [], "off": []}
-    for _ in range(LOGGED_TURNS):
-        for mode, seconds in took.items():
+    took: dict[str, list[list[float]]] = {"background": [], "off": []}
+    for pair in range(pairs):
+        for mode in sorted(took, reverse=bool(pair % 2)):
             store.write_log()
+            seconds: list[float] = []
             end = time.monotonic() + INTERVAL_SECONDS
             while time.monotonic() < end:
                 seconds.append(whole(docs, queries[len(seconds) % len(queries)], spent, on_read=mode))
+            took[mode].append(seconds)
     found = [np.array(hits.ids, np.uint64) for hits in docs.search(queries[:100], K, on_read="off")]
     notes = []
     for number in range(NOTES):
@@ -202,11 +208,20 @@ def logged(docs: cf.Collection, world: World, spent: threading.local) -> dict[st
         store.note([queries[at]], [found[at]])
         notes.append(time.perf_counter() - began)
     return {
-        "with": spread(took["background"]),
-        "without": spread(took["off"]),
-        "searches": {"with": len(took["background"]), "without": len(took["off"])},
+        "with": spread(np.concatenate(took["background"])),
+        "without": spread(np.concatenate(took["off"])),
+        "pairs": pairs,
+        "ratio": {name: ratio(took["background"], took["off"], at) for name, at in QUANTILES.items()},
         "note": {name: round(1e3 * value, 2) for name, value in spread(notes).items()},
     }
+
+
+def ratio(some: Sequence[Sequence[float]], others: Sequence[Sequence[float]], at: float) -> list[float]:
+    """Of a quantile, by pairs of turns: the median, and its 95 % interval from resampled pairs."""
+    ratios = [float(np.quantile(a, at) / np.quantile(b, at)) for a, b in zip(some, others, strict=True)]
+    drawn = np.random.default_rng(0).choice(ratios, (RESAMPLED, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
+    return [round(value, 4) for value in (statistics.median(ratios), float(low), float(high))]
 
 
 def whole(docs: cf.Collection, query: str, spent: threading.local, on_read: str = "background") -> float:
@@ -235,8 +250,8 @@ def together(call: Callable[[int, int], float], clients: int, turn: range, queri
     return [one for each in took for one in each], time.perf_counter() - began
 
 
-def spread(seconds: Sequence[float]) -> dict[str, float]:
-    return {name: round(1e3 * float(np.quantile(seconds, at)), 3) for name, at in (("p50", 0.5), ("p99", 0.99))}
+def spread(seconds: Sequence[float] | npt.NDArray[np.float64]) -> dict[str, float]:
+    return {name: round(1e3 * float(np.quantile(seconds, at)), 3) for name, at in QUANTILES.items()}
 
 
 def encoding(names: tuple[str, str]) -> dict[str, dict[str, float]]:

@@ -77,22 +77,20 @@ def table(report: dict[str, Any]) -> Iterator[str]:
 
 
 def logs(report: dict[str, Any]) -> Iterator[str]:
-    """What the log of searches costs them; of an earlier run nothing."""
-    found = {share: of_share["log"] for share, of_share in report["shares"].items() if "log" in of_share}
-    if not found:
-        return
+    """What the log of searches costs them."""
     yield from (
         "",
-        "| new vectors | logged p50, ms | not logged | ratio | logged p99, ms | not logged | ratio | the note alone "
-        "p50, µs | p99, µs |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| new vectors | logged p50, ms | not logged | ratio by pairs of turns | logged p99, ms | not logged "
+        "| ratio by pairs | pairs | the note alone p50, µs | p99, µs |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     )
-    for share, log in found.items():
+    for share, found in report["shares"].items():
+        log = found["log"]
         cells: list[object] = [f"{share} %"]
         for at in ("p50", "p99"):
-            cells += [f"{log['with'][at]:.2f}", f"{log['without'][at]:.2f}"]
-            cells.append(f"{log['with'][at] / log['without'][at]:.2f}")
-        yield line(*cells, log["note"]["p50"], log["note"]["p99"])
+            middle, low, high = log["ratio"][at]
+            cells += [f"{log['with'][at]:.2f}", f"{log['without'][at]:.2f}", f"{middle:.3f} ({low:.3f} to {high:.3f})"]
+        yield line(*cells, log["pairs"], log["note"]["p50"], log["note"]["p99"])
 
 
 def recalls(report: dict[str, Any]) -> Iterator[str]:
