@@ -188,9 +188,9 @@ def beside(
 def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int) -> dict[str, Any]:
     """Latencies in ms with the log and without, in turns (A B B A …), each as long as the log waits between two writes.
 
-    Beside them what is less than their noise: what a note costs the search itself, in µs, and how long the longest write
-    took. Only searches that meet a write can be slowed by it, so that with the log the 99th percentile is at most the one
-    that so much further up stands without.
+    Beside them what is less than their noise: what a note costs the search itself, in µs, and how long the longest
+    write took. Only searches that meet a write can be slowed by it, so that with the log the 99th percentile is at most
+    the one that so much further up stands without.
     """
     queries, store = world.queries(), docs._store
     took: dict[str, list[list[float]]] = {"background": [], "off": []}
