@@ -188,13 +188,10 @@ def beside(
 def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int) -> dict[str, Any]:
     """Latencies in ms with the log and without, in turns (A B B A …), each as long as the log waits between two writes.
 
-    Beside them what is less than their noise: what a note costs the search itself, in µs, and how long the longest
-    write took. Only searches that meet a write can be slowed by it, so that with the log the 99th percentile is at most
-    the one that so much further up stands without.
+    Beside them what a note costs the search itself, in µs: less than the noise of the others.
     """
     queries, store = world.queries(), docs._store
     took: dict[str, list[list[float]]] = {"background": [], "off": []}
-    longest = 0.0
     for pair in range(pairs):
         for mode in sorted(took, reverse=bool(pair % 2)):
             seconds: list[float] = []
@@ -202,9 +199,7 @@ def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int
             while time.monotonic() < end:
                 seconds.append(whole(docs, queries[len(seconds) % len(queries)], spent, on_read=mode))
             took[mode].append(seconds)
-            began = time.perf_counter()
             store.write_log()
-            longest = max(longest, time.perf_counter() - began)
     found = [np.array(hits.ids, np.uint64) for hits in docs.search(queries[:100], K, on_read="off")]
     notes = []
     for number in range(NOTES):
@@ -212,15 +207,11 @@ def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int
         began = time.perf_counter()
         store.note([queries[at]], [found[at]])
         notes.append(time.perf_counter() - began)
-    without = np.concatenate(took["off"])
-    further = QUANTILES["p99"] + longest / INTERVAL_SECONDS
     return {
         "with": spread(np.concatenate(took["background"])),
-        "without": spread(without),
+        "without": spread(np.concatenate(took["off"])),
         "pairs": pairs,
         "ratio": {name: ratio(took["background"], took["off"], at) for name, at in QUANTILES.items()},
-        "write": round(1e3 * longest, 1),
-        "at most": round(float(np.quantile(without, further) / np.quantile(without, QUANTILES["p99"])), 4),
         "note": {name: round(1e3 * value, 2) for name, value in spread(notes).items()},
     }
 

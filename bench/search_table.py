@@ -81,8 +81,8 @@ def logs(report: dict[str, Any]) -> Iterator[str]:
     yield from (
         "",
         "| new vectors | logged p50, ms | not logged | ratio by pairs of turns | logged p99, ms | not logged "
-        "| ratio by pairs | pairs | the longest write, ms | ratio at most | the note alone p50, µs | p99, µs |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| ratio by pairs | pairs | the note alone p50, µs | p99, µs |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     )
     for share, found in report["shares"].items():
         log = found["log"]
@@ -90,8 +90,7 @@ def logs(report: dict[str, Any]) -> Iterator[str]:
         for at in ("p50", "p99"):
             middle, low, high = log["ratio"][at]
             cells += [f"{log['with'][at]:.2f}", f"{log['without'][at]:.2f}", f"{middle:.3f} ({low:.3f} to {high:.3f})"]
-        bound = log.get("write", ""), log.get("at most", "")  # earlier runs lack them
-        yield line(*cells, log["pairs"], *bound, log["note"]["p50"], log["note"]["p99"])
+        yield line(*cells, log["pairs"], log["note"]["p50"], log["note"]["p99"])
 
 
 def recalls(report: dict[str, Any]) -> Iterator[str]:

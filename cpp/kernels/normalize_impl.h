@@ -113,10 +113,14 @@ size_t normalize(const float* x, ptrdiff_t stride, size_t n, size_t d, void* out
     Out* out = static_cast<Out*>(out_rows);
     size_t bad_rows = 0;
     const size_t rows_ahead = 1 + floats_ahead / (d + 1);
+    double squares = n > 0 ? sum_of_squares(x, d, x) : 0.0;
     for (size_t i = 0; i < n; ++i, x += stride, out += out_stride) {
-        const float* ahead = i + rows_ahead < n ? x + static_cast<ptrdiff_t>(rows_ahead) * stride : x;
-        const double reciprocal = reciprocal_norm(sum_of_squares(x, d, ahead));
+        const double reciprocal = reciprocal_norm(squares);
         const bool good = reciprocal != 0.0;
+        if (i + 1 < n) {
+            const float* ahead = i + 1 + rows_ahead < n ? x + static_cast<ptrdiff_t>(1 + rows_ahead) * stride : x;
+            squares = sum_of_squares(x + stride, d, ahead);
+        }
         if (good) scale_row(x, d, reciprocal * unit_of(out), out, past_caches);
         if (bad) bad[i] = !good;
         bad_rows += !good;
