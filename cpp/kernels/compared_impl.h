@@ -21,7 +21,7 @@ inline void unit_row(const In* x, const float* center, size_t d, size_t depth, f
         store(out + j, center ? subtract(value, load_first(center + j, count)) : value);
     }
     for (; j < depth; j += lanes) store(out + j, zero());
-    scale_row(out, d, reciprocal_norm(sum_of_squares(out, d, out)), out, false);
+    scale_row(out, d, reciprocal_norm(sum_of_squares(out, d)), out, false);
 }
 
 // All of them, the i-th at `place_of(i)`; zeros beyond their end.

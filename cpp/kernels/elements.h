@@ -1,4 +1,4 @@
-// What the elements of stored rows can be.
+// What the elements of stored rows can be, and in what pieces memory is read.
 #pragma once
 
 #include <stddef.h>
@@ -22,5 +22,7 @@ constexpr size_t element_kinds = 4;
 
 // What an int8 of 1.0 is: unit rows are stored as whole numbers from -127 to 127.
 constexpr double int8_unit = 127.0;
+
+constexpr size_t cache_line = 64;  // bytes
 
 }  // namespace crossfade

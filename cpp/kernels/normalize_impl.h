@@ -6,27 +6,20 @@
 namespace crossfade {
 namespace {
 
-constexpr size_t cache_line = 64;
-
-// Floats between what is read and what is asked for: enough for memory to answer in the meantime.
-constexpr size_t floats_ahead = 2048;
-constexpr size_t line_floats = cache_line / sizeof(float);
-
-// Two sums at a time: one alone would wait for the previous multiply-add, about four cycles each. Meanwhile d floats from `ahead`
-// on are asked for, a line at a time: asked for at once, they would be in each other's way.
-inline double sum_of_squares(const float* x, size_t d, const float* ahead) {
+// Two sums at a time: one alone would wait for the previous multiply-add, about four cycles each. Rows follow one another, so
+// that the processor reads ahead by itself; asked for, they come later.
+inline double sum_of_squares(const float* x, size_t d) {
     Wide even = wide_zero();
     Wide odd = wide_zero();
     size_t i = 0;
     for (; i + 2 * lanes <= d; i += 2 * lanes) {
-        for (size_t line = 0; line < 2 * lanes; line += line_floats) __builtin_prefetch(ahead + i + line);
-        const Wide a = widen(load(x + i));
-        const Wide b = widen(load(x + i + lanes));
+        const Wide a = load_wide(x + i);
+        const Wide b = load_wide(x + i + lanes);
         even = multiply_add(a, a, even);
         odd = multiply_add(b, b, odd);
     }
     for (; i < d; i += lanes) {
-        const Wide a = widen(i + lanes <= d ? load(x + i) : load_first(x + i, d - i));
+        const Wide a = i + lanes <= d ? load_wide(x + i) : widen(load_first(x + i, d - i));
         even = multiply_add(a, a, even);
     }
     return sum(add(even, odd));
@@ -112,15 +105,9 @@ size_t normalize(const float* x, ptrdiff_t stride, size_t n, size_t d, void* out
                  bool* bad) noexcept {
     Out* out = static_cast<Out*>(out_rows);
     size_t bad_rows = 0;
-    const size_t rows_ahead = 1 + floats_ahead / (d + 1);
-    double squares = n > 0 ? sum_of_squares(x, d, x) : 0.0;
     for (size_t i = 0; i < n; ++i, x += stride, out += out_stride) {
-        const double reciprocal = reciprocal_norm(squares);
+        const double reciprocal = reciprocal_norm(sum_of_squares(x, d));
         const bool good = reciprocal != 0.0;
-        if (i + 1 < n) {
-            const float* ahead = i + 1 + rows_ahead < n ? x + static_cast<ptrdiff_t>(1 + rows_ahead) * stride : x;
-            squares = sum_of_squares(x + stride, d, ahead);
-        }
         if (good) scale_row(x, d, reciprocal * unit_of(out), out, past_caches);
         if (bad) bad[i] = !good;
         bad_rows += !good;

@@ -138,7 +138,7 @@ inline void add_offset(const float* offset, size_t d, float* row) {
 template <typename Out>
 inline bool finish_row(const Projection& p, float* row, Out* out, bool past_caches) {
     if (p.offset) add_offset(p.offset, p.d_out, row);
-    const double squares = sum_of_squares(row, p.d_out, row);
+    const double squares = sum_of_squares(row, p.d_out);
     const bool finite = squares < __builtin_huge_val();
     const double factor = p.unit ? reciprocal_norm(squares) : 1.0;
     scale_row(row, p.d_out, factor, out, past_caches);

@@ -22,21 +22,29 @@ inline float dot(const In* x, const float* query, size_t d) {
     return sum(add(add(totals[0], totals[1]), add(totals[2], totals[3])));
 }
 
-// Gathered rows are rarely in a cache: the next ones are asked for while this one is summed.
-constexpr size_t prefetch_rows = 4;
+// Gathered rows are rarely in a cache: the next ones are asked for while this one is summed. Many into the second-level
+// cache, which waits for more lines at once than the first; few, as a walk scores them, are needed at once.
+constexpr size_t few_rows = 32;
+constexpr size_t few_ahead = 4;
+constexpr size_t many_ahead = 8;
 
 template <typename In>
-inline void prefetch_row(const In* x, size_t d) {
+inline void prefetch_row(const In* x, size_t d, bool many) {
     const char* bytes = reinterpret_cast<const char*>(x);
-    for (size_t i = 0; i < d * sizeof(In); i += cache_line) __builtin_prefetch(bytes + i);
+    for (size_t i = 0; i < d * sizeof(In); i += cache_line) {
+        many ? __builtin_prefetch(bytes + i, 0, 2) : __builtin_prefetch(bytes + i);
+    }
 }
 
 template <typename In>
 void rescore(const void* stored, ptrdiff_t stride, const int64_t* rows, size_t m, const float* queries, size_t q,
              ptrdiff_t query_stride, size_t d, float* out, ptrdiff_t out_stride) noexcept {
     const In* vectors = static_cast<const In*>(stored);
+    const bool many = m > few_rows;
+    const size_t ahead = many ? many_ahead : few_ahead;
+    for (size_t i = 0; rows && many && i < ahead; ++i) prefetch_row(vectors + rows[i] * stride, d, many);
     for (size_t i = 0; i < m; ++i, ++out) {
-        if (rows && i + prefetch_rows < m) prefetch_row(vectors + rows[i + prefetch_rows] * stride, d);
+        if (rows && i + ahead < m) prefetch_row(vectors + rows[i + ahead] * stride, d, many);
         const In* x = vectors + (rows ? static_cast<ptrdiff_t>(rows[i]) : static_cast<ptrdiff_t>(i)) * stride;
         for (size_t j = 0; j < q; ++j) {
             const ptrdiff_t at = static_cast<ptrdiff_t>(j);

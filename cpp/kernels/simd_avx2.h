@@ -128,6 +128,8 @@ inline Wide wide_zero() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
 inline Wide widen(Vec value) {
     return {_mm256_cvtps_pd(_mm256_castps256_ps128(value)), _mm256_cvtps_pd(_mm256_extractf128_ps(value, 1))};
 }
+// The same values, widened on the way: no shuffle takes part.
+inline Wide load_wide(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))}; }
 inline Vec narrow(Wide value) { return _mm256_set_m128(_mm256_cvtpd_ps(value.high), _mm256_cvtpd_ps(value.low)); }
 inline void add_wide(double* p, Wide value) {
     _mm256_storeu_pd(p, _mm256_add_pd(_mm256_loadu_pd(p), value.low));

@@ -115,6 +115,8 @@ inline Wide wide_zero() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
 inline Wide widen(Vec value) {
     return {_mm512_cvtps_pd(_mm512_castps512_ps256(value)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(value, 1))};
 }
+// The same values, widened on the way: no shuffle takes part.
+inline Wide load_wide(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p)), _mm512_cvtps_pd(_mm256_loadu_ps(p + 8))}; }
 inline Vec narrow(Wide value) {
     const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(value.low));
     return _mm512_insertf32x8(low, _mm512_cvtpd_ps(value.high), 1);

@@ -84,6 +84,7 @@ inline float sum(Vec value) { return vaddvq_f32(value); }
 
 inline Wide wide_zero() { return {vdupq_n_f64(0.0), vdupq_n_f64(0.0)}; }
 inline Wide widen(Vec value) { return {vcvt_f64_f32(vget_low_f32(value)), vcvt_high_f64_f32(value)}; }
+inline Wide load_wide(const float* p) { return widen(load(p)); }
 inline Vec narrow(Wide value) { return vcvt_high_f32_f64(vcvt_f32_f64(value.low), value.high); }
 inline void add_first(double* p, Wide value, size_t count) {
     double whole[lanes] = {};

@@ -100,6 +100,7 @@ inline float sum(Vec value) { return value; }
 
 inline Wide wide_zero() { return 0.0; }
 inline Wide widen(Vec value) { return static_cast<double>(value); }
+inline Wide load_wide(const float* p) { return widen(load(p)); }
 inline Vec narrow(Wide value) { return static_cast<float>(value); }
 inline void add_first(double* p, Wide value, size_t count) {
     if (count) *p += value;
