@@ -22,29 +22,29 @@ inline float dot(const In* x, const float* query, size_t d) {
     return sum(add(add(totals[0], totals[1]), add(totals[2], totals[3])));
 }
 
-// Gathered rows are rarely in a cache: the next ones are asked for while this one is summed. Many into the second-level
-// cache, which waits for more lines at once than the first; few, as a walk scores them, are needed at once.
-constexpr size_t few_rows = 32;
-constexpr size_t few_ahead = 4;
-constexpr size_t many_ahead = 8;
+// Gathered rows are rarely in a cache. They are asked for in two steps while others are summed: early into the second-level
+// cache, which waits for more lines at once than the first, and from there when their turn comes.
+constexpr size_t rows_to_second_level = 12;
+constexpr size_t rows_to_first_level = 2;
+enum Locality { second_level = 2, first_level = 3 };
 
-template <typename In>
-inline void prefetch_row(const In* x, size_t d, bool many) {
+template <Locality locality, typename In>
+inline void prefetch_row(const In* x, size_t d) {
     const char* bytes = reinterpret_cast<const char*>(x);
-    for (size_t i = 0; i < d * sizeof(In); i += cache_line) {
-        many ? __builtin_prefetch(bytes + i, 0, 2) : __builtin_prefetch(bytes + i);
-    }
+    for (size_t i = 0; i < d * sizeof(In); i += cache_line) __builtin_prefetch(bytes + i, 0, locality);
 }
 
 template <typename In>
 void rescore(const void* stored, ptrdiff_t stride, const int64_t* rows, size_t m, const float* queries, size_t q,
              ptrdiff_t query_stride, size_t d, float* out, ptrdiff_t out_stride) noexcept {
     const In* vectors = static_cast<const In*>(stored);
-    const bool many = m > few_rows;
-    const size_t ahead = many ? many_ahead : few_ahead;
-    for (size_t i = 0; rows && many && i < ahead; ++i) prefetch_row(vectors + rows[i] * stride, d, many);
+    const size_t gathered = rows ? m : 0;
+    for (size_t i = 0; i < gathered && i < rows_to_second_level; ++i) prefetch_row<second_level>(vectors + rows[i] * stride, d);
     for (size_t i = 0; i < m; ++i, ++out) {
-        if (rows && i + ahead < m) prefetch_row(vectors + rows[i + ahead] * stride, d, many);
+        const size_t early = i + rows_to_second_level;
+        const size_t soon = i + rows_to_first_level;
+        if (early < gathered) prefetch_row<second_level>(vectors + rows[early] * stride, d);
+        if (soon < gathered) prefetch_row<first_level>(vectors + rows[soon] * stride, d);
         const In* x = vectors + (rows ? static_cast<ptrdiff_t>(rows[i]) : static_cast<ptrdiff_t>(i)) * stride;
         for (size_t j = 0; j < q; ++j) {
             const ptrdiff_t at = static_cast<ptrdiff_t>(j);

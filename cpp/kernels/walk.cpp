@@ -6,7 +6,7 @@ namespace crossfade {
 namespace {
 
 constexpr size_t head_bytes = 8 + 2;  // key and level
-// Rescore asks for the rows behind the first ones itself.
+// Rescore asks for the others itself.
 constexpr size_t first_rows = 4;
 constexpr uint32_t to_be_opened = 1u << 31;
 
