@@ -86,7 +86,7 @@ class Ground:
             number = history.first_of(seed, kind)
             made = self._begin(seed)
             for first, last, tail in ((0, number - LEAD, TAIL_ROWS), (number - LEAD, number, NEVER)):
-                outcome = self._work(made, seed, first, last - first, tail=tail, bug=None)
+                outcome = self._work(made, seed, first, last - first, tail=tail, bug=None, sealed=tail != NEVER)
                 self._require(outcome, f"before {kind}")
             made.rename(folder)
         return folder

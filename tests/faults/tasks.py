@@ -57,6 +57,7 @@ def work(
     clock: bool = False,
     leave: bool = False,
     search: bool = False,
+    sealed: bool = False,
 ) -> None:
     """Does `count` operations from `first` on, and says which ones have returned.
 
@@ -66,6 +67,7 @@ def work(
         clock: Whether the clock jumps before every operation.
         leave: End without closing, so that the catalog's log stays.
         search: Whether to search after a failure, which must go on.
+        sealed: Wait for what is being sealed before the end, which would break it off.
     """
     sealing.TAIL_ROWS = tail
     threading.excepthook = lambda raised: say("untyped", f"in a thread: {raised.exc_value!r}")
@@ -88,6 +90,8 @@ def work(
         hands.docs._store._sealer.wait()  # so that there are segments to be damaged,
         hands.docs._store.seal()  # those too whose building has ended with the collection that began it
         os._exit(0)  # before anything is closed for being forgotten
+    if sealed:
+        hands.docs._store._sealer.wait()
     hands.docs.close()
     say("closed")
 
