@@ -19,7 +19,7 @@ from usearch.index import Index
 from crossfade.errors import InvalidInput, StorageFailed
 from crossfade.index import files, graph
 from crossfade.index.blocks import Keys, require_keys
-from crossfade.index.expansion import Known, scores_of
+from crossfade.index.expansion import Known, expansion_for, scores_of
 from crossfade.index.form import FLOAT16, Form
 from crossfade.index.reach import connect
 from crossfade.index.vectors import Rows
@@ -199,7 +199,7 @@ def _probe(path: Path, form: Form, known: Known, keys: Keys, rows: Rows) -> int:
     learned = known.expansion(lambda *asked: graph.search(opened, path, *asked), keys, rows)
     sample = np.unique(np.linspace(0, len(rows) - 1, _PROBES, dtype=np.int64))
     queries = rows[sample].astype(np.float32)
-    near = graph.search(opened, path, queries, min(_PROBE_DEPTH, len(rows)), learned)
+    near = graph.search(opened, path, queries, min(_PROBE_DEPTH, len(rows)), expansion_for(_PROBE_DEPTH, learned))
     itself = (near == keys[sample][:, np.newaxis]).any(axis=1)
     # A row may lie among more than ten equal ones, and a longer row may have the greater product.
     best = scores_of(keys, rows, near, queries).max(axis=1)
