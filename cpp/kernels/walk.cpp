@@ -6,7 +6,7 @@ namespace crossfade {
 namespace {
 
 constexpr size_t head_bytes = 8 + 2;  // key and level
-// Rescore asks for the others itself.
+// Asked for while links are read; the others by rescore.
 constexpr size_t first_rows = 4;
 constexpr uint32_t to_be_opened = 1u << 31;
 

@@ -1,7 +1,7 @@
 """Reach: every row of a graph is led to.
 
 A row with too many links gives some up (Malkov and Yashunin 2018, algorithm 1, line 17). Where none is left to the row
-at the other end no walk comes there any more: one or two rows of a thousand, whose texts nobody would find.
+at the other end no walk comes there any more, and nobody would find its text.
 """
 
 from __future__ import annotations
