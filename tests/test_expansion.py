@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from crossfade.index import SegmentInfo, VersionIndex, build_segment, new_id
+from crossfade.index import SegmentInfo, VersionIndex, build_segment, graph, new_id
 from crossfade.index.expansion import NEIGHBOURS, Known, Queries, expansion_for
 from crossfade.index.form import Form
 from segments import built, clusters, exact, numbered, opened, unit_rows, version_of
@@ -35,6 +35,13 @@ def test_the_least_expansion_that_finds_97_percent_is_learned() -> None:
     assert asked == [100, 150, 200]
 
 
+@pytest.fixture
+def no_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walks begin at one row, as in graphs too large for codes."""
+    monkeypatch.setattr(graph, "CODES_SIZE", 0)
+
+
+@pytest.mark.usefixtures("no_codes")
 def test_rows_that_are_hard_to_tell_apart_need_more(tmp_path: Path) -> None:
     """Rows without any structure are; where there are a hundred rows all are candidates. Equal rows learn the same."""
     hard = built(tmp_path, numbered(4_000), unit_rows(4_000, WIDE))
@@ -46,6 +53,7 @@ def test_rows_that_are_hard_to_tell_apart_need_more(tmp_path: Path) -> None:
     assert again.expansion == hard.expansion
 
 
+@pytest.mark.usefixtures("no_codes")
 @pytest.mark.parametrize("pieces", [1, 2, 4])
 def test_the_hundred_nearest_are_found_in_hard_rows_too(tmp_path: Path, pieces: int) -> None:
     """In one segment or several 95 % are, for queries that are no rows; in one of which nothing was learned, not 90."""

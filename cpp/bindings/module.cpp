@@ -318,8 +318,8 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("score", &score, py::arg("tables"), py::arg("files"), py::arg("keys"), py::arg("queries"));
     module.def("rank", &rank, py::arg("tables"), py::arg("files"), py::arg("query"), py::arg("scored"), py::arg("lists"),
                py::arg("tail"), py::arg("dead"), py::arg("allowed"), py::arg("count"));
-    module.def("walk", &walk_graph, py::arg("rows"), py::arg("records"), py::arg("before"), py::arg("shape"), py::arg("queries"),
-               py::arg("count"), py::arg("expansion"));
+    module.def("walk", &walk_graph, py::arg("rows"), py::arg("records"), py::arg("before"), py::arg("shape"), py::arg("codes"),
+               py::arg("queries"), py::arg("query_codes"), py::arg("count"), py::arg("expansion"));
     module.def("compare", &compare, py::arg("old_version"), py::arg("new_version"), py::arg("old_keys"), py::arg("new_keys"),
                py::arg("old_queries"), py::arg("new_query"), py::arg("lengths"), py::arg("shift"));
     module.def("blend", &blend_scores, py::arg("old_scores"), py::arg("new_scores"), py::arg("bridged_scores"), py::arg("rows"),

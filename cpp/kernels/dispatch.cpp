@@ -30,7 +30,9 @@ bool has_avx512() {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
-bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+bool has_avx512bf16() {
+    return has_avx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vpopcntdq");
+}
 
 // Whether the operating system saves the tile registers, and lets this process use them: Linux wants to be asked
 // (Documentation/arch/x86/xstate.rst), once for all threads.

@@ -9,6 +9,7 @@
 
 #include "covariance.h"
 #include "elements.h"
+#include "hamming.h"
 #include "krige.h"
 #include "normalize.h"
 #include "project.h"
@@ -30,6 +31,7 @@ struct Kernels {
     Products* add_products;
     Krige* krige;
     Smooth* smooth;
+    Hamming* hamming;
 };
 
 // Defined by the translation units that CMakeLists.txt builds for the processor.

@@ -3,6 +3,7 @@
 
 #include "covariance_impl.h"
 #include "dispatch.h"
+#include "hamming_impl.h"
 #include "krige_impl.h"
 #include "normalize_impl.h"
 #include "project_impl.h"
@@ -25,6 +26,7 @@ constexpr Kernels level_kernels(const char* name) {
         add_products,
         krige,
         smooth,
+        hamming,
     };
 }
 

@@ -22,7 +22,9 @@ inline uint32_t number_at(const uint8_t* bytes) {
 class Walk {
 public:
     Walk(const Graph& graph, Rescore* rescore, const float* query, const WalkScratch& scratch)
-        : graph_(graph), rescore_(rescore), query_(query), scratch_(scratch) {}
+        : graph_(graph), rescore_(rescore), query_(query), scratch_(scratch) {
+        memset(scratch_.seen, 0, walk_seen_size(graph_.n) * sizeof(uint64_t));
+    }
 
     // Goes to a node nearby, along the links of the upper levels. False where the graph leads out of itself.
     bool descend() {
@@ -43,15 +45,29 @@ public:
                 }
             }
         }
+        see(nearest_);
+        scratch_.best[0] = {score_, static_cast<uint32_t>(nearest_) | to_be_opened};
+        met_ = 1;
         return true;
+    }
+
+    // Goes to the nodes whose codes are most like the query's.
+    void alight(const CodesAsked& asked, size_t count, size_t expansion) {
+        const CodesScratch& scratch = scratch_.codes;
+        const size_t alike = nearest_codes(asked.codes, asked.hamming, asked.code, codes_wanted(graph_.n, count), scratch);
+        for (size_t start = 0; start < alike; start += most_links) {
+            const size_t part = alike - start < most_links ? alike - start : most_links;
+            for (size_t i = 0; i < part; ++i) {
+                see(scratch.met[start + i].node);
+                scratch_.nodes[i] = scratch.met[start + i].node;
+            }
+            score(part);
+            for (size_t i = 0; i < part; ++i) insert(scratch_.scores[i], scratch_.nodes[i], expansion);
+        }
     }
 
     // Looks at the links of the best nodes in the lowest level, until those of all `expansion` best were looked at.
     bool widen(size_t expansion) {
-        memset(scratch_.seen, 0, walk_seen_size(graph_.n) * sizeof(uint64_t));
-        see(nearest_);
-        scratch_.best[0] = {score_, static_cast<uint32_t>(nearest_) | to_be_opened};
-        met_ = 1;
         for (size_t at = 0; at < met_;) {
             if (!(scratch_.best[at].mark & to_be_opened)) {
                 ++at;
@@ -179,10 +195,15 @@ private:
 
 }  // namespace
 
-ptrdiff_t walk(const Graph& graph, Rescore* rescore, const float* query, size_t count, size_t expansion,
+ptrdiff_t walk(const Graph& graph, Rescore* rescore, const CodesAsked& asked, const float* query, size_t count, size_t expansion,
                const WalkScratch& scratch, uint64_t* keys) noexcept {
     Walk walking(graph, rescore, query, scratch);
-    if (!walking.descend() || !walking.widen(expansion)) return -1;
+    if (asked.codes.bits) {
+        walking.alight(asked, count, expansion);
+    } else if (!walking.descend()) {
+        return -1;
+    }
+    if (!walking.widen(expansion)) return -1;
     return static_cast<ptrdiff_t>(walking.write(count, keys));
 }
 

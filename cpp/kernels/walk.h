@@ -1,6 +1,9 @@
 // The rows of a graph that are nearest to a query: a best-first walk along its links (HNSW: Malkov and Yashunin 2018,
 // algorithms 2 and 5), over a file as usearch writes it.
 //
+// Where rows have codes, a walk begins at those whose codes are most like the query's, instead of at one row that the upper
+// levels lead to: what no link leads to from there is met too.
+//
 // A walk mostly waits for rows that no cache holds. So all rows that a node leads to are scored at once, those that come
 // next being asked for meanwhile, and so is the node that will probably be looked at next. Files are not trusted: a link or
 // a node beyond their end is noticed. No memory is allocated (scratch comes from the caller), nothing throws, no state.
@@ -9,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codes.h"
 #include "rescore.h"
 
 namespace crossfade {
@@ -42,7 +46,19 @@ struct WalkScratch {
     Met* best;       // (expansion)
     int64_t* nodes;  // (most_links)
     float* scores;   // (most_links)
+    CodesScratch codes;
 };
+
+// The codes of a graph's nodes and a query's; no bits where there are none.
+struct CodesAsked {
+    Codes codes;
+    Hamming* hamming;
+    const uint64_t* code;
+};
+
+// A bit a value tells rows apart roughly: a walk for `count` of n nodes begins at so many.
+constexpr size_t oversampling = 8;
+static inline size_t codes_wanted(size_t n, size_t count) { return n / oversampling < count ? n : oversampling * count; }
 
 static inline size_t walk_seen_size(size_t n) { return (n + 63) / 64; }
 
@@ -50,7 +66,7 @@ static inline size_t walk_seen_size(size_t n) { return (n + 63) / 64; }
 // graph leads out of itself.
 //   rescore: for the rows' elements.
 //   expansion: how many of the best are kept meanwhile, at least 1 and `count`.
-ptrdiff_t walk(const Graph& graph, Rescore* rescore, const float* query, size_t count, size_t expansion,
+ptrdiff_t walk(const Graph& graph, Rescore* rescore, const CodesAsked& asked, const float* query, size_t count, size_t expansion,
                const WalkScratch& scratch, uint64_t* keys) noexcept;
 
 }  // namespace crossfade

@@ -82,7 +82,9 @@ def walk(
     records: npt.NDArray[np.uint8],
     before: npt.NDArray[np.uint32],
     shape: tuple[int, int, int, int],
+    codes: npt.NDArray[np.uint64] | None,
     queries: _Float32Array,
+    query_codes: npt.NDArray[np.uint64] | None,
     count: SupportsIndex,
     expansion: SupportsIndex,
 ) -> tuple[npt.NDArray[np.uint64], bool]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 import crossfade._core as _core
 from crossfade._arrays import StoredRows
+from crossfade._codes import Codes
 from crossfade.errors import DamagedFile, InvalidInput
 
 _WANTED = (
@@ -29,6 +30,7 @@ class Graph(NamedTuple):
         links: The same of each other level.
         top: The highest level.
         entry: The row where walks begin.
+        codes: Of its rows; walks begin at those whose codes are most like the query's, then, and not at `entry`.
     """
 
     rows: StoredRows
@@ -38,6 +40,7 @@ class Graph(NamedTuple):
     links: int
     top: int
     entry: int
+    codes: Codes | None = None
 
 
 def walk(graph: Graph, queries: npt.NDArray[np.float32], count: int, expansion: int) -> npt.NDArray[np.uint64]:
@@ -63,10 +66,12 @@ def walk(graph: Graph, queries: npt.NDArray[np.float32], count: int, expansion: 
     Example:
         keys = kernels.walk(graph, queries, count=100, expansion=200)
     """
-    rows, records, before, *shape = graph
-    lowest_links, links, top, entry = shape
+    rows, records, before, lowest_links, links, top, entry, codes = graph
+    shape = lowest_links, links, top, entry
     try:
-        keys, sound = _core.walk(rows, records, before, (lowest_links, links, top, entry), queries, count, expansion)
+        asked = codes.of_queries(queries) if codes else None
+        bits = codes.bits if codes else None
+        keys, sound = _core.walk(rows, records, before, shape, bits, queries, asked, count, expansion)
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{error}; {_WANTED}") from error
     if not sound:

@@ -30,6 +30,7 @@ from crossfade._arrays import (
     vector_of,
 )
 from crossfade._blend import BlendModel, BlendUnits, blend, rank_blended
+from crossfade._codes import Codes, codes_size
 from crossfade._covariance import CovarianceState, covariance
 from crossfade._krige import Kriged, krige
 from crossfade._lookup import Compared, Ranked, Tables, compare, gather, has, rank, score
@@ -43,6 +44,7 @@ __all__ = [
     "PADDING_KEY",
     "BlendModel",
     "BlendUnits",
+    "Codes",
     "Compared",
     "CovarianceState",
     "Graph",
@@ -50,6 +52,7 @@ __all__ = [
     "Ranked",
     "Tables",
     "blend",
+    "codes_size",
     "compare",
     "covariance",
     "gather",

@@ -8,6 +8,7 @@
 
 #include "../../cpp/kernels/dispatch.h"
 #include "harness.h"
+#include "test_codes.h"
 #include "test_covariance.h"
 #include "test_krige.h"
 #include "test_merge.h"
@@ -53,6 +54,7 @@ std::size_t test_kernels(const Kernels& kernels) {
     test_covariance(kernels);
     test_krige(kernels);
     test_smooth(kernels);
+    test_codes(kernels);
     test_walk(kernels);
     report();
     return tally.failures;

@@ -38,23 +38,38 @@ public:
         Guarded<Met> best(n);
         Guarded<std::int64_t> nodes(most_links);
         Guarded<float> scores(most_links);
-        const WalkScratch scratch = {seen.data(), best.data(), nodes.data(), scores.data()};
-        const auto found = walk(graph, kernels.rescore[kind_of<T>()], query_.data(), count, n, scratch, keys.data());
-        bool right = found == static_cast<std::ptrdiff_t>(count);
-        std::vector<double> all;
-        for (std::size_t i = 0; i < n; ++i) all.push_back(score(i));
-        std::sort(all.rbegin(), all.rend());
-        const double rounding = 1e-3 * static_cast<double>(1 + rows_.d);
-        for (std::size_t i = 0; right && i < count; ++i) right = std::abs(score(keys[i] - 100) - all[i]) <= rounding;
-        check(right, "walk (kind %zu, %zu x %zu)", kind_of<T>(), n, rows_.d);
-        Graph torn = graph;
-        torn.record_bytes -= 1 + ((n - 1) % 5 ? 0 : upper_bytes);  // of the last node's links in the lowest level
-        check(walk(torn, kernels.rescore[kind_of<T>()], query_.data(), count, n, scratch, keys.data()) == -1,
-              "walk ends where the records do (kind %zu, %zu x %zu)", kind_of<T>(), n, rows_.d);
+        Guarded<CodeMet> met(codes_met_size(codes_wanted(n, count)));
+        Guarded<std::uint32_t> counts(codes_counts_size(1));
+        const WalkScratch scratch = {seen.data(), best.data(), nodes.data(), scores.data(), {met.data(), counts.data()}};
+        const auto walked = [&](const Graph& any, const CodesAsked& asked) {
+            return walk(any, kernels.rescore[kind_of<T>()], asked, query_.data(), count, n, scratch, keys.data());
+        };
+        Guarded<std::uint64_t> bits((n + codes_abreast - 1) / codes_abreast * codes_abreast);
+        for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = i % 7;
+        const std::uint64_t code = 3;
+        const CodesAsked none = {}, asked = {{bits.data(), n, 1}, kernels.hamming, &code};
+        for (const CodesAsked& begun : {none, asked}) {
+            const auto found = walked(graph, begun);
+            check(found == static_cast<std::ptrdiff_t>(count) && are_best(keys, count), "walk (kind %zu, %zu x %zu)", kind_of<T>(), n,
+                  rows_.d);
+            Graph torn = graph;
+            torn.record_bytes -= 1 + ((n - 1) % 5 ? 0 : upper_bytes);  // of the last node's links in the lowest level
+            check(walked(torn, begun) == -1, "walk ends where the records do (kind %zu, %zu x %zu)", kind_of<T>(), n, rows_.d);
+        }
     }
 
 private:
     static constexpr std::size_t upper_bytes = 8, lowest_bytes = 10 + 16;
+
+    bool are_best(Guarded<std::uint64_t>& keys, std::size_t count) {
+        std::vector<double> all;
+        for (std::size_t i = 0; i < before_.size(); ++i) all.push_back(score(i));
+        std::sort(all.rbegin(), all.rend());
+        const double rounding = 1e-3 * static_cast<double>(1 + rows_.d);
+        bool right = true;
+        for (std::size_t i = 0; right && i < count; ++i) right = std::abs(score(keys[i] - 100) - all[i]) <= rounding;
+        return right;
+    }
 
     template <typename Number>
     static unsigned char* write(unsigned char* at, Number number) {
