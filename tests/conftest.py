@@ -12,6 +12,8 @@ import crossfade as cf
 from catalogs import SPACE
 from crossfade.catalog import Database, versions
 from embedding_service import DIM, KEY, SEED, Service, serving
+from examined import fading as fading
+from examined import kb as kb
 from kernel_rows import level as level
 from support import COUNT, NEW, OLD, THIRD, filled, wrapped
 
