@@ -177,9 +177,17 @@ def figures(reports: Sequence[Report]) -> Iterator[str]:
         "are asked again; the share is what that makes together. At 100 % both versions go on answering after the "
         'cutover, `cutover(serve="blend")`; the best weight is one for all queries, told by the judgements '
         "themselves, for a sum of both models' scores. Unless the blend is named the new model answers alone, with one "
-        "encoder: at "
-        f"least {same:.1%} of the queries get exactly the ten documents that comparing all vectors gives, in that "
-        "order (the others: documents that tie, or that an approximate index misses).",
+        f"encoder: {exactly(same)}.",
+    )
+
+
+def exactly(same: float) -> str:
+    """How many queries get after the cutover what exact search gives."""
+    if same == 1.0:
+        return "every query gets exactly the ten documents that comparing all vectors gives, in that order"
+    return (
+        f"at least {same:.1%} of the queries get exactly the ten documents that comparing all vectors gives, in that "
+        "order (the others: documents that tie, or that an approximate index misses)"
     )
 
 

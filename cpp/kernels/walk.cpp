@@ -52,7 +52,7 @@ public:
     }
 
     // Goes to the nodes whose codes are most like the query's.
-    void alight(const CodesAsked& asked, size_t count, size_t expansion) {
+    void begin_alike(const CodesAsked& asked, size_t count, size_t expansion) {
         const CodesScratch& scratch = scratch_.codes;
         const size_t alike = nearest_codes(asked.codes, asked.hamming, asked.code, codes_wanted(graph_.n, count), scratch);
         for (size_t start = 0; start < alike; start += most_links) {
@@ -199,7 +199,7 @@ ptrdiff_t walk(const Graph& graph, Rescore* rescore, const CodesAsked& asked, co
                const WalkScratch& scratch, uint64_t* keys) noexcept {
     Walk walking(graph, rescore, query, scratch);
     if (asked.codes.bits) {
-        walking.alight(asked, count, expansion);
+        walking.begin_alike(asked, count, expansion);
     } else if (!walking.descend()) {
         return -1;
     }
