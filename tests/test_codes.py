@@ -69,7 +69,7 @@ def test_a_bit_says_whether_a_value_is_above_the_mean(n: int, d: int, dtype: Any
 )
 @examples
 def test_a_walk_begins_at_the_nearest_codes(level: str, n: int, d: int, count: int, seed: int) -> None:
-    """Eight for each row that is wanted, of equally near ones the first; the best of them are found."""
+    """Eight for each row that is wanted, of equally near ones the first, and at the entry; the best of these are found."""
     of, queries = unlinked(whole_rows(n, d, seed, np.int8)), whole_rows(2, d, seed + 1, np.float32)
     assert of.codes is not None
     differing = (
@@ -79,7 +79,8 @@ def test_a_walk_begins_at_the_nearest_codes(level: str, n: int, d: int, count: i
     begun = np.argsort(differing.sum(axis=2), axis=1, kind="stable")[:, : OVERSAMPLING * count]
     with forced(level):
         found = kernels.walk(of, queries, count, count)
-    for keys, nodes, query in zip(found, begun, queries, strict=True):
+    for keys, alike, query in zip(found, begun, queries, strict=True):
+        nodes = np.union1d(alike, of.entry)
         scores = np.sort(of.rows[nodes].astype(np.float64) @ query)[::-1][:count]
         met = (keys[: len(scores)].astype(int) - 1_000) // 7
         assert len(set(met.tolist())) == len(scores)

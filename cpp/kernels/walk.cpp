@@ -26,32 +26,31 @@ public:
         memset(scratch_.seen, 0, walk_seen_size(graph_.n) * sizeof(uint64_t));
     }
 
-    // Goes to a node nearby, along the links of the upper levels. False where the graph leads out of itself.
-    bool descend() {
+    // Begins at a node nearby, along the links of the upper levels. False where the graph leads out of itself.
+    bool descend(size_t expansion) {
         scratch_.nodes[0] = static_cast<int64_t>(graph_.entry);
         score(1);
-        nearest_ = graph_.entry;
-        score_ = scratch_.scores[0];
+        size_t nearest = graph_.entry;
+        float best = scratch_.scores[0];
         for (size_t level = graph_.top; level > 0; --level) {
             for (bool nearer = true; nearer;) {
-                const Links links = links_of(nearest_, level);
+                const Links links = links_of(nearest, level);
                 if (!links.first || !take(links)) return false;
                 nearer = false;
                 for (size_t i = 0; i < links.count; ++i) {
-                    if (!(scratch_.scores[i] > score_)) continue;
-                    score_ = scratch_.scores[i];
-                    nearest_ = static_cast<size_t>(scratch_.nodes[i]);
+                    if (!(scratch_.scores[i] > best)) continue;
+                    best = scratch_.scores[i];
+                    nearest = static_cast<size_t>(scratch_.nodes[i]);
                     nearer = true;
                 }
             }
         }
-        see(nearest_);
-        scratch_.best[0] = {score_, static_cast<uint32_t>(nearest_) | to_be_opened};
-        met_ = 1;
+        if (see(nearest)) return true;
+        insert(best == best ? best : -__builtin_inff(), static_cast<int64_t>(nearest), expansion);  // NaN leads on as well
         return true;
     }
 
-    // Goes to the nodes whose codes are most like the query's.
+    // Begins at the nodes whose codes are most like the query's.
     void begin_alike(const CodesAsked& asked, size_t count, size_t expansion) {
         const CodesScratch& scratch = scratch_.codes;
         const size_t alike = nearest_codes(asked.codes, asked.hamming, asked.code, codes_wanted(graph_.n, count), scratch);
@@ -188,8 +187,6 @@ private:
     Rescore* rescore_;
     const float* query_;
     const WalkScratch& scratch_;
-    size_t nearest_ = 0;
-    float score_ = 0.0f;
     size_t met_ = 0;
 };
 
@@ -198,12 +195,8 @@ private:
 ptrdiff_t walk(const Graph& graph, Rescore* rescore, const CodesAsked& asked, const float* query, size_t count, size_t expansion,
                const WalkScratch& scratch, uint64_t* keys) noexcept {
     Walk walking(graph, rescore, query, scratch);
-    if (asked.codes.bits) {
-        walking.begin_alike(asked, count, expansion);
-    } else if (!walking.descend()) {
-        return -1;
-    }
-    if (!walking.widen(expansion)) return -1;
+    if (asked.codes.bits) walking.begin_alike(asked, count, expansion);
+    if (!walking.descend(expansion) || !walking.widen(expansion)) return -1;
     return static_cast<ptrdiff_t>(walking.write(count, keys));
 }
 

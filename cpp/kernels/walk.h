@@ -1,7 +1,7 @@
 // The rows of a graph that are nearest to a query: a best-first walk along its links (HNSW: Malkov and Yashunin 2018,
 // algorithms 2 and 5), over a file as usearch writes it.
 //
-// Where rows have codes, a walk begins at those whose codes are most like the query's, instead of at one row that the upper
+// Where rows have codes, a walk begins at those whose codes are most like the query's, besides the one row that the upper
 // levels lead to: what no link leads to from there is met too.
 //
 // A walk mostly waits for rows that no cache holds. So all rows that a node leads to are scored at once, those that come
