@@ -69,7 +69,7 @@ def test_a_bit_says_whether_a_value_is_above_the_mean(n: int, d: int, dtype: Any
 )
 @examples
 def test_a_walk_begins_at_the_nearest_codes(level: str, n: int, d: int, count: int, seed: int) -> None:
-    """Eight for each row that is wanted, of equally near ones the first, and at the entry; the best of these are found."""
+    """At eight for each row that is wanted, of equally near ones the first, and at the entry: their best are found."""
     of, queries = unlinked(whole_rows(n, d, seed, np.int8)), whole_rows(2, d, seed + 1, np.float32)
     assert of.codes is not None
     differing = (
