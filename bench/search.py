@@ -36,12 +36,13 @@ from bench.search_recall import candidate_recall, filtered, in_pieces, share_fou
 from bench.search_table import table
 from crossfade.index import graph
 from crossfade.index.form import FLOAT16
-from crossfade.store.log import INTERVAL_SECONDS
+from crossfade.store.log import INTERVAL_SECONDS, SearchLog
 
 K = 100
 LEAST_RECALL = 0.95
 DELETED = 0.02
 TURN, TURNS = 50, 24  # searches of a client in a turn; turns of either side
+RESAMPLED = 200
 LOGGED_PAIRS = 12  # of turns with the log and without, each as long as the log waits between two writes
 QUANTILES = {"p50": 0.5, "p99": 0.99}
 CLIENTS = (1, 2, 8)
@@ -187,18 +188,25 @@ def beside(
 def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int) -> dict[str, Any]:
     """Latencies in ms with the log and without, in turns (A B B A …), each as long as the log waits between two writes.
 
-    Beside them what a note costs the search itself, in µs: less than the noise of the others.
+    A turn with the log begins with writing what the one before has noted. Turns differ by what else the machine does:
+    so of those with the log it is kept as well which searches met a write, as the others show what these would have
+    taken without; and what a note costs a search itself, in µs.
     """
     queries, store = world.queries(), docs._store
     took: dict[str, list[list[float]]] = {"background": [], "off": []}
+    met: list[list[bool]] = []
     for pair in range(pairs):
         for mode in sorted(took, reverse=bool(pair % 2)):
             seconds: list[float] = []
+            writes: list[bool] = []
             end = time.monotonic() + INTERVAL_SECONDS
             while time.monotonic() < end:
+                before = writing(store.log)
                 seconds.append(whole(docs, queries[len(seconds) % len(queries)], spent, on_read=mode))
+                writes.append(before is not None or writing(store.log) is not None)
             took[mode].append(seconds)
-            store.write_log()
+            if mode == "background":
+                met.append(writes)
     found = [np.array(hits.ids, np.uint64) for hits in docs.search(queries[:100], K, on_read="off")]
     notes = []
     for number in range(NOTES):
@@ -210,8 +218,30 @@ def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int
         "with": spread(np.concatenate(took["background"])),
         "without": spread(np.concatenate(took["off"])),
         "ratios": {name: ratios(took["background"], took["off"], at) for name, at in QUANTILES.items()},
+        "met": round(float(np.concatenate(met).mean()), 5),
+        "met ratio": {name: met_ratio(took["background"], met, at) for name, at in QUANTILES.items()},
         "note": {name: round(1e3 * value, 2) for name, value in spread(notes).items()},
     }
+
+
+def writing(log: SearchLog) -> threading.Thread | None:
+    """The thread that writes the log, while it does."""
+    thread = log._thread
+    return thread if thread is not None and thread.is_alive() else None
+
+
+def met_ratio(turns: Sequence[Sequence[float]], met: Sequence[Sequence[bool]], at: float) -> list[float]:
+    """Of a quantile of all searches and of those that met no write: the ratio, and its 95 % interval by turns."""
+    every = [np.asarray(turn) for turn in turns]
+    others = [turn[~np.asarray(marks)] for turn, marks in zip(every, met, strict=True)]
+
+    def ratio_of(drawn: Sequence[int]) -> float:
+        some, rest = (np.concatenate([part[turn] for turn in drawn]) for part in (every, others))
+        return float(np.quantile(some, at) / np.quantile(rest, at))
+
+    generator = np.random.default_rng(0)
+    drawn = [ratio_of(generator.integers(0, len(every), len(every)).tolist()) for _ in range(RESAMPLED)]
+    return [round(it, 4) for it in (ratio_of(range(len(every))), *np.quantile(drawn, (0.025, 0.975)).tolist())]
 
 
 def ratios(some: Sequence[Sequence[float]], others: Sequence[Sequence[float]], at: float) -> list[float]:

@@ -84,19 +84,24 @@ def logs(report: dict[str, Any]) -> Iterator[str]:
     """What the log of searches costs them."""
     yield from (
         "",
-        "| new vectors | logged p50, ms | not logged | ratio by pairs of turns | logged p99, ms | not logged "
-        "| ratio by pairs | pairs | the note alone p50, µs | p99, µs |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "With the log of searches and without, by pairs of turns of 5 s; and, as turns differ by what else the machine "
+        "does, all searches of the turns with the log beside those of them that met no write of it.",
+        "",
+        "| new vectors | logged p50, ms | not logged | ratio by pairs | logged p99, ms | not logged | ratio by pairs "
+        "| pairs | met a write | all / the others: p50 | p99 | the note alone p50, µs | p99, µs |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     )
     logs = {f"{share} %": found["log"] for share, found in report["shares"].items()}
     for share, log in logs.items():
         cells: list[object] = [share]
         for at in ("p50", "p99"):
             cells += [f"{log['with'][at]:.2f}", f"{log['without'][at]:.2f}", interval(log["ratios"][at])]
-        yield line(*cells, len(log["ratios"]["p99"]), log["note"]["p50"], log["note"]["p99"])
+        cells += [len(log["ratios"]["p99"]), f"{log['met']:.2%}"]
+        cells += [f"{ratio:.4f} ({low:.4f} to {high:.4f})" for ratio, low, high in log["met ratio"].values()]
+        yield line(*cells, log["note"]["p50"], log["note"]["p99"])
     together = {at: [ratio for log in logs.values() for ratio in log["ratios"][at]] for at in ("p50", "p99")}
-    pairs = len(together["p99"])
-    yield line("together", "", "", interval(together["p50"]), "", "", interval(together["p99"]), pairs, "", "")
+    cells = ["together", "", "", interval(together["p50"]), "", "", interval(together["p99"]), len(together["p99"])]
+    yield line(*cells, *[""] * 5)
 
 
 def interval(ratios: Sequence[float]) -> str:
