@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--new", default="minilm-l6")
     parser.add_argument("--folder", type=Path, help="where collections are built and stay")
     parser.add_argument("--turns", type=int, default=TURNS)
-    parser.add_argument("--log-pairs", type=int, default=LOGGED_PAIRS, help="of 10 s, for what the log costs")
+    parser.add_argument("--log-pairs", type=int, default=LOGGED_PAIRS, help="of 20 s, for what the log costs")
     parser.add_argument("--no-pieces", action="store_true", help="leave out 4 segments and the longest tail")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -84,8 +84,8 @@ def logs(report: dict[str, Any]) -> Iterator[str]:
     """What the log of searches costs them."""
     yield from (
         "",
-        "With the log of searches and without, by pairs of turns of 5 s; and, as turns differ by what else the machine "
-        "does, all searches of the turns with the log beside those of them that met no write of it.",
+        "With the log of searches and without, by pairs of turns of 10 s; and, as turns differ by what else the "
+        "machine does, all searches of the turns with the log beside those of them that met no write of it.",
         "",
         "| new vectors | logged p50, ms | not logged | ratio by pairs | logged p99, ms | not logged | ratio by pairs "
         "| pairs | met a write | all / the others: p50 | p99 | the note alone p50, µs | p99, µs |",

@@ -42,6 +42,16 @@ def test_queries_are_logged(docs: cf.Collection) -> None:
         docs.queries(0)
 
 
+def test_any_text_is_logged_as_it_came(docs: cf.Collection) -> None:
+    """Quotes, backslashes, characters beyond 16 bits, controls and NUL; counted together with what was there."""
+    texts = ['w1 "quoted" \\ \'', "w1 \U0001f600", "w1\nw2\x01", "w1\0w2", "w1\0w3"]
+    for _ in range(2):
+        for text in texts:
+            docs.search(text)
+        counted = {query.text: query.count for query in docs.queries()}
+    assert counted == dict.fromkeys(texts, 2)
+
+
 def test_documents_count_by_how_high_they_were_found(docs: cf.Collection, folder: Path) -> None:
     """The first counts 1, the second 100/101, the third 100/104, and so on, for every search."""
     ids = docs.search(text_of(5), k=3).ids

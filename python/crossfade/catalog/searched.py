@@ -21,6 +21,12 @@ _HALF_SECONDS = 30 * 24 * 3600.0
 # Rows by one parameter: one statement, of which SQLite does all without coming back to Python.
 _GIVEN = "(SELECT value ->> 0 AS key, value ->> 1 AS amount FROM json_each(?)) AS given"
 
+_QUERIES = "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true"
+_COUNT = (
+    "INSERT INTO query (text, count, last_at) {} ON CONFLICT (text) DO UPDATE SET "
+    "count = count + excluded.count, last_at = max(last_at, excluded.last_at)"
+)
+
 Amounts = Mapping[int, float]
 
 
@@ -75,11 +81,12 @@ def is_used(connection: Connection) -> bool:
 
 def add_queries(connection: Connection, queries: Mapping[str, tuple[int, float]]) -> None:
     """Counts queries, given as how often and when last; beyond `MOST_QUERIES` the rarest and oldest are forgotten."""
-    connection.executemany(
-        "INSERT INTO query (text, count, last_at) VALUES (?, ?, ?) ON CONFLICT (text) DO UPDATE SET "
-        "count = count + excluded.count, last_at = max(last_at, excluded.last_at)",
-        ((text, count, at) for text, (count, at) in queries.items() if len(text) <= LONGEST_QUERY),
+    kept = [(text, count, at) for text, (count, at) in queries.items() if len(text) <= LONGEST_QUERY]
+    # SQLite reads JSON's strings up to a NUL.
+    connection.execute(
+        _COUNT.format(_QUERIES), (json.dumps([row for row in kept if "\0" not in row[0]], ensure_ascii=False),)
     )
+    connection.executemany(_COUNT.format("VALUES (?, ?, ?)"), [row for row in kept if "\0" in row[0]])
     excess = next(connection.execute("SELECT count(*) FROM query"))[0] - MOST_QUERIES
     if excess > 0:  # a tenth at once, so that it is not to be done again with the next one
         connection.execute(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from crossfade.errors import CrossfadeError
 
-INTERVAL_SECONDS = 5.0  # between two writes by the timer
+INTERVAL_SECONDS = 10.0  # between two writes by the timer
 MOST_WAITING = 20_000  # searches noted and not yet added up; beyond them searches go unnoted
 MOST_KEYS = 100_000  # the documents looked at least are forgotten beyond
 MOST_TEXTS = 10_000
@@ -24,6 +24,8 @@ MOST_TEXTS = 10_000
 # nothing. What is shown is decided among the first; re-embedding those of many queries gains more than all of few.
 HALF_RANK = 10.0
 _WINDOW = 2**20  # keys that are summed together: 8 MB
+# A thread that computes lets others in every 5 ms only, and they wait; after so few entries it lets them in by itself.
+_ENTRIES_AT_ONCE, _PAUSE_SECONDS = 256, 0.0005
 
 Keys = npt.NDArray[np.uint64]
 Amounts = npt.NDArray[np.float64]
@@ -114,29 +116,38 @@ class SearchLog:
                 write()
 
     def _add_up(self) -> None:
+        """Adds up what was noted, some of it at a time: who searches meanwhile waits for a part, not for all."""
+        for _ in range(0, self._entries.qsize(), _ENTRIES_AT_ONCE):
+            self._add_some()
+            time.sleep(_PAUSE_SECONDS)
+        heaviest = _heaviest(self._amounts, MOST_KEYS)
+        self._keys, self._amounts = self._keys[heaviest], self._amounts[heaviest]
+
+    def _add_some(self) -> None:
         keys, counted = [self._keys], [self._amounts]
         with contextlib.suppress(queue.Empty):
-            while True:
+            for _ in range(_ENTRIES_AT_ONCE):
                 at, texts, considered = self._entries.get_nowait()
                 for text in texts:
                     if text in self._queries or len(self._queries) < MOST_TEXTS:
                         self._queries[text] = self._queries.get(text, (0, at))[0] + 1, at
                 keys += considered
                 counted += map(amounts, considered)
-        if len(keys) == 1:
-            return
-        self._keys, self._amounts = _summed(np.concatenate(keys), np.concatenate(counted))
-        heaviest = _heaviest(self._amounts, MOST_KEYS)
-        self._keys, self._amounts = self._keys[heaviest], self._amounts[heaviest]
+        if len(keys) > 1:
+            self._keys, self._amounts = _summed(np.concatenate(keys), np.concatenate(counted))
 
 
 def _summed(keys: Keys, amounts: Amounts) -> tuple[Keys, Amounts]:
     """Each key once, with the sum of its amounts, which are above 0: by key, as sorting takes twenty times as long, and
     searches wait meanwhile."""
     found = []
-    for start in range(0, int(keys.max(initial=0)) + 1, _WINDOW):
-        here = keys - np.uint64(start) < _WINDOW
-        sums = np.bincount((keys[here] - np.uint64(start)).astype(np.int64), amounts[here])
+    places, last = keys.view(np.int64), int(keys.max(initial=0))
+    for start in range(0, last + 1, _WINDOW):
+        if last < _WINDOW:  # nothing is copied
+            sums = np.bincount(places, amounts)
+        else:
+            here = keys - np.uint64(start) < _WINDOW
+            sums = np.bincount(places[here] - start, amounts[here])
         some = np.flatnonzero(sums)
         found.append((some.astype(np.uint64) + np.uint64(start), sums[some]))
     return np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
