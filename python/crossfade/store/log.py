@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -24,8 +25,6 @@ MOST_TEXTS = 10_000
 # nothing. What is shown is decided among the first; re-embedding those of many queries gains more than all of few.
 HALF_RANK = 10.0
 _WINDOW = 2**20  # keys that are summed together: 8 MB
-# A thread that computes lets others in every 5 ms only, and they wait; after so few entries it lets them in by itself.
-_ENTRIES_AT_ONCE, _PAUSE_SECONDS = 256, 0.0005
 
 Keys = npt.NDArray[np.uint64]
 Amounts = npt.NDArray[np.float64]
@@ -116,25 +115,32 @@ class SearchLog:
                 write()
 
     def _add_up(self) -> None:
-        """Adds up what was noted, some of it at a time: who searches meanwhile waits for a part, not for all."""
-        for _ in range(0, self._entries.qsize(), _ENTRIES_AT_ONCE):
-            self._add_some()
-            time.sleep(_PAUSE_SECONDS)
+        """In few steps that are not Python's own: searches wait for the interpreter meanwhile."""
+        entries = self._drained()
+        keys = [key for _, _, considered in entries for key in considered]
+        if not entries:
+            return
+        asked = [(text, at) for at, texts, _ in entries for text in texts]
+        self._count_texts(Counter(text for text, _ in asked), dict(asked))
+        counted = [amounts(part) for part in keys]
+        self._keys, self._amounts = _summed(
+            np.concatenate([self._keys, *keys]), np.concatenate([self._amounts, *counted])
+        )
         heaviest = _heaviest(self._amounts, MOST_KEYS)
         self._keys, self._amounts = self._keys[heaviest], self._amounts[heaviest]
 
-    def _add_some(self) -> None:
-        keys, counted = [self._keys], [self._amounts]
+    def _drained(self) -> list[tuple[float, Sequence[str], Sequence[Keys]]]:
+        """What waits by now."""
+        entries = []
         with contextlib.suppress(queue.Empty):
-            for _ in range(_ENTRIES_AT_ONCE):
-                at, texts, considered = self._entries.get_nowait()
-                for text in texts:
-                    if text in self._queries or len(self._queries) < MOST_TEXTS:
-                        self._queries[text] = self._queries.get(text, (0, at))[0] + 1, at
-                keys += considered
-                counted += map(amounts, considered)
-        if len(keys) > 1:
-            self._keys, self._amounts = _summed(np.concatenate(keys), np.concatenate(counted))
+            for _ in range(self._entries.qsize()):
+                entries.append(self._entries.get_nowait())
+        return entries
+
+    def _count_texts(self, counts: Counter[str], last_at: dict[str, float]) -> None:
+        for text, count in counts.items():
+            if text in self._queries or len(self._queries) < MOST_TEXTS:
+                self._queries[text] = self._queries.get(text, (0, 0.0))[0] + count, last_at[text]
 
 
 def _summed(keys: Keys, amounts: Amounts) -> tuple[Keys, Amounts]:
