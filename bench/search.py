@@ -188,14 +188,15 @@ def beside(
 def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int) -> dict[str, Any]:
     """Latencies in ms with the log and without, in turns (A B B A …), each as long as the log waits between two writes.
 
-    A turn with the log begins with writing what the one before has noted. Turns differ by what else the machine does:
+    A turn with the log begins with writing what the one before has noted, of which the first does not count for that
+    reason. Turns differ by what else the machine does:
     so of those with the log it is kept as well which searches met a write, as the others show what these would have
     taken without; and what a note costs a search itself, in µs.
     """
     queries, store = world.queries(), docs._store
     took: dict[str, list[list[float]]] = {"background": [], "off": []}
     met: list[list[bool]] = []
-    for pair in range(pairs):
+    for pair in range(-1, pairs):
         for mode in sorted(took, reverse=bool(pair % 2)):
             seconds: list[float] = []
             writes: list[bool] = []
@@ -204,6 +205,8 @@ def logged(docs: cf.Collection, world: World, spent: threading.local, pairs: int
                 before = writing(store.log)
                 seconds.append(whole(docs, queries[len(seconds) % len(queries)], spent, on_read=mode))
                 writes.append(before is not None or writing(store.log) is not None)
+            if pair < 0:
+                continue
             took[mode].append(seconds)
             if mode == "background":
                 met.append(writes)

@@ -30,7 +30,7 @@ class Graph(NamedTuple):
         links: The same of each other level.
         top: The highest level.
         entry: The row where walks begin.
-        codes: Of its rows; walks begin at those whose codes are most like the query's as well, then.
+        codes: Of its rows; where there are some, walks begin at the rows with the codes most like the query's too.
     """
 
     rows: StoredRows

@@ -8,7 +8,6 @@ import queue
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -115,32 +114,20 @@ class SearchLog:
                 write()
 
     def _add_up(self) -> None:
-        """In few steps that are not Python's own: searches wait for the interpreter meanwhile."""
-        entries = self._drained()
-        keys = [key for _, _, considered in entries for key in considered]
-        if not entries:
+        keys, counted = [self._keys], [self._amounts]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                at, texts, considered = self._entries.get_nowait()
+                for text in texts:
+                    if text in self._queries or len(self._queries) < MOST_TEXTS:
+                        self._queries[text] = self._queries.get(text, (0, at))[0] + 1, at
+                keys += considered
+                counted += map(amounts, considered)
+        if len(keys) == 1:
             return
-        asked = [(text, at) for at, texts, _ in entries for text in texts]
-        self._count_texts(Counter(text for text, _ in asked), dict(asked))
-        counted = [amounts(part) for part in keys]
-        self._keys, self._amounts = _summed(
-            np.concatenate([self._keys, *keys]), np.concatenate([self._amounts, *counted])
-        )
+        self._keys, self._amounts = _summed(np.concatenate(keys), np.concatenate(counted))
         heaviest = _heaviest(self._amounts, MOST_KEYS)
         self._keys, self._amounts = self._keys[heaviest], self._amounts[heaviest]
-
-    def _drained(self) -> list[tuple[float, Sequence[str], Sequence[Keys]]]:
-        """What waits by now."""
-        entries = []
-        with contextlib.suppress(queue.Empty):
-            for _ in range(self._entries.qsize()):
-                entries.append(self._entries.get_nowait())
-        return entries
-
-    def _count_texts(self, counts: Counter[str], last_at: dict[str, float]) -> None:
-        for text, count in counts.items():
-            if text in self._queries or len(self._queries) < MOST_TEXTS:
-                self._queries[text] = self._queries.get(text, (0, 0.0))[0] + count, last_at[text]
 
 
 def _summed(keys: Keys, amounts: Amounts) -> tuple[Keys, Amounts]:

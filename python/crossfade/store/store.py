@@ -28,7 +28,7 @@ from .sealing import Sealer
 from .snapshot import Snapshot
 from .writers import Writers
 
-LOG_PART = 250  # documents whose counts are written in one transaction: some ten milliseconds with what is done for it
+LOG_PART = 250  # documents whose counts are written in one transaction: some six milliseconds
 
 
 class Known(NamedTuple):
