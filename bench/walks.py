@@ -6,8 +6,9 @@ usearch builds a graph of int8 rows, and one of float16 rows; each is asked quer
 one query or `--batch` many at a time, for 116 rows with growing numbers of candidates (`ef`): by usearch, by a walk
 from the entry, and by one from the rows whose codes are most like the query's. Printed are medians of a query, the
 ratio of usearch's and the walk's from the entry, the share of usearch's answers that this one gives too, and for both
-walks the share that they find of the 10 and of the 100 rows that are best by comparing all. Rows are synthetic, or
-those of a folder (`<model>.docs.npy`, `<model>.queries.npy`), mixed where they are too few.
+walks the share that they find of the 10 and of the 100 rows that are best by comparing all; below, what it takes to
+compare all with a query, and to make the codes. Rows are synthetic, or those of a folder (`<model>.docs.npy`,
+`<model>.queries.npy`), mixed where they are too few.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bench.search_data import real, synthetic
 from crossfade.index import graph
 from crossfade.index.expansion import NEIGHBOURS, SPARE
 from crossfade.index.form import FLOAT16, Form
-from crossfade.kernels import Codes
+from crossfade.kernels import Codes, rescore
 
 EXPANSIONS = (116, 200, 400)
 ROUNDS = 3
@@ -58,6 +59,13 @@ def main() -> None:
             found = {way: " ".join(f"{share:.4f}" for share in row["found"][way].values()) for way in row["found"]}
             tail = f"{found['walk']} | {row['codes']:.0f} | {found['codes']}"
             sys.stdout.write(f"| {name} | {row['ef']} | {took} | {tail} |\n")
+    for name, form in {"int8": Form.of(rows), "float16": FLOAT16}.items():
+        found = {"form": name, **at_once(np.ascontiguousarray(form.rows(rows)), queries)}
+        report.setdefault("at once", []).append(found)
+        sys.stdout.write(
+            f"\n{name}: {len(rows):,} rows compared with a query in {found['compared']:.0f} µs; their codes are made "
+            f"in {found['made']:.1f} ms, of {found['bytes']:.0f} bytes a row\n"
+        )
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
@@ -94,6 +102,21 @@ def measured(rows: Any, queries: Any, form: Form, batch: int) -> Iterator[dict[s
             "found": {name: {str(k): share_of(best[:, :k], keys[name]) for k in (10, NEIGHBOURS)} for name in ways},
             **{name: 1e6 * float(np.median(times)) / batch for name, times in took.items()},
         }
+
+
+def at_once(rows: Any, queries: Any) -> dict[str, float]:
+    """What it takes to compare all rows with a query, µs, and to make their codes, ms."""
+    compared, made = [], []
+    for query in queries:
+        began = time.perf_counter()
+        rescore(rows, None, query[np.newaxis])
+        compared.append(time.perf_counter() - began)
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        codes = Codes.of(rows)
+        made.append(time.perf_counter() - began)
+    size = codes.bits.nbytes / len(rows)
+    return {"compared": 1e6 * float(np.median(compared)), "made": 1e3 * float(np.median(made)), "bytes": size}
 
 
 def nearest(rows: Any, queries: Any) -> Any:
