@@ -167,20 +167,19 @@ ShiftedRows shifted(const Rows& rows, const Rows& shift) {
 std::size_t evenly(std::size_t i, std::size_t count) { return i % 2 ? count - 1 - i / 2 : i / 2; }
 
 py::array_t<double> column_sums_of(const ShiftedRows& rows, std::size_t n, std::size_t threads) {
-    py::array_t<double> sums({py::ssize_t{2}, static_cast<py::ssize_t>(rows.d)});
+    py::array_t<double> sums(static_cast<py::ssize_t>(rows.d));
     double* const out = sums.mutable_data();
     const std::size_t groups = (rows.d + covariance_columns - 1) / covariance_columns;
     const Kernels& kernels = active_kernels();
     without_gil(product(n, rows.d), [&] {
         for_ranges(groups, product(n, covariance_columns), threads, [&](std::size_t begin, std::size_t end) {
-            kernels.column_sums(rows, n, begin * covariance_columns, std::min(end * covariance_columns, rows.d), out,
-                                out + rows.d);
+            kernels.column_sums(rows, n, begin * covariance_columns, std::min(end * covariance_columns, rows.d), out);
         });
     });
     return sums;
 }
 
-// Sums and shifted sums (2, d) of both, and products (d_x, d_y); below the diagonal they are unspecified where y is None.
+// Sums (d) of both, and products of what is shifted (d_x, d_y); below the diagonal they are unspecified where y is None.
 std::tuple<py::array, py::array, py::array> comoment(const py::object& x_array, const py::object& y_array,
                                                      const py::object& shift_x_array, const py::object& shift_y_array,
                                                      const py::object& thread_count) {

@@ -26,9 +26,8 @@ struct ShiftedRows {
     const float* shift;  // (d)
 };
 
-// sums[j] = Σ row[j] and shifted_sums[j] = Σ (row[j] - shift[j]) over n rows, for the columns begin ≤ j < end.
-using ColumnSums = void(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums,
-                        double* shifted_sums) noexcept;
+// sums[j] = Σ row[j] over n rows, as they are without the shift, for the columns begin ≤ j < end.
+using ColumnSums = void(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums) noexcept;
 
 // products[i * y.d + j] = Σ (x[i] - x.shift[i]) (y[j] - y.shift[j]) over n rows is added to what is there, for all i and the
 // columns j of `count` panels: covariance_columns columns each, or what is left of them, from multiples of it on.
@@ -37,8 +36,8 @@ constexpr size_t covariance_columns = 64;
 using Products = void(const ShiftedRows& x, const ShiftedRows& y, size_t n, const size_t* panels, size_t count, bool upper,
                       double* products, float* scratch) noexcept;
 
-// Number of floats in `scratch`: a block of x and of a panel of y, and what whole vectors write beyond them. Internal linkage,
-// since every level includes this.
-static inline size_t products_scratch_size(size_t d_x) { return covariance_block_rows * (d_x + covariance_columns + 8); }
+// Number of floats in `scratch`: a block of a panel of y, and of x in groups of columns. Internal linkage, since every level
+// includes this.
+static inline size_t products_scratch_size(size_t d_x) { return covariance_block_rows * (covariance_columns + d_x + 48); }
 
 }  // namespace crossfade

@@ -11,50 +11,47 @@ namespace {
 constexpr size_t rows_at_once = 4;
 
 template <size_t rows_taken, typename In>
-inline void add_to_sums(const ShiftedRows& rows, const In* row, size_t begin, size_t end, double* sums, double* shifted_sums) {
+inline void add_to_sums(const In* row, ptrdiff_t stride, size_t begin, size_t end, double* sums) {
     for (size_t j = begin; j < end; j += lanes) {
         const size_t count = end - j < lanes ? end - j : lanes;
-        const Vec shift = load_first(rows.shift + j, count);
         Wide sum = wide_zero();
-        Wide shifted_sum = wide_zero();
         UNROLL for (size_t r = 0; r < rows_taken; ++r) {
-            const Vec value = load_first(row + static_cast<ptrdiff_t>(r) * rows.stride + j, count);
-            sum = add(sum, widen(value));
-            shifted_sum = add(shifted_sum, widen(subtract(value, shift)));
+            const In* values = row + static_cast<ptrdiff_t>(r) * stride + j;
+            __builtin_prefetch(values + static_cast<ptrdiff_t>(rows_taken) * stride);
+            sum = add(sum, widen(load_first(values, count)));
         }
         add_first(sums + j, sum, count);
-        add_first(shifted_sums + j, shifted_sum, count);
     }
 }
 
 template <typename In>
-inline void sum_columns(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums,
-                        double* shifted_sums) {
+inline void sum_columns(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums) {
     const In* row = static_cast<const In*>(rows.data);
-    for (size_t j = begin; j < end; ++j) sums[j] = shifted_sums[j] = 0.0;
+    for (size_t j = begin; j < end; ++j) sums[j] = 0.0;
     size_t i = 0;
     for (; i + rows_at_once <= n; i += rows_at_once, row += static_cast<ptrdiff_t>(rows_at_once) * rows.stride) {
-        add_to_sums<rows_at_once>(rows, row, begin, end, sums, shifted_sums);
+        add_to_sums<rows_at_once>(row, rows.stride, begin, end, sums);
     }
-    for (; i < n; ++i, row += rows.stride) add_to_sums<1>(rows, row, begin, end, sums, shifted_sums);
+    for (; i < n; ++i, row += rows.stride) add_to_sums<1>(row, rows.stride, begin, end, sums);
 }
 
-void column_sums(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums,
-                 double* shifted_sums) noexcept {
+void column_sums(const ShiftedRows& rows, size_t n, size_t begin, size_t end, double* sums) noexcept {
     switch (rows.element) {
         case Element::float16:
-            return sum_columns<Half>(rows, n, begin, end, sums, shifted_sums);
+            return sum_columns<Half>(rows, n, begin, end, sums);
         case Element::bfloat16:
-            return sum_columns<Bfloat>(rows, n, begin, end, sums, shifted_sums);
+            return sum_columns<Bfloat>(rows, n, begin, end, sums);
         case Element::int8:
-            return sum_columns<int8_t>(rows, n, begin, end, sums, shifted_sums);
+            return sum_columns<int8_t>(rows, n, begin, end, sums);
         default:
-            return sum_columns<float>(rows, n, begin, end, sums, shifted_sums);
+            return sum_columns<float>(rows, n, begin, end, sums);
     }
 }
 
-// `width` columns from `begin` on, of n rows, shifted, one row after the other; zeros beyond the last column. Whole vectors are
-// written: what is beyond a row's width is written over by what comes next.
+// Rows that are packed before the next columns are, so that memory is read in its order; so many rows ahead are asked for.
+constexpr size_t rows_packed_together = 8;
+
+// `width` columns from `begin` on, of n rows, shifted, one row after the other; zeros beyond the last column.
 template <typename In>
 inline void pack_columns(const ShiftedRows& rows, size_t first, size_t n, size_t begin, size_t width, float* packed) {
     const In* row = static_cast<const In*>(rows.data) + static_cast<ptrdiff_t>(first) * rows.stride;
@@ -62,6 +59,7 @@ inline void pack_columns(const ShiftedRows& rows, size_t first, size_t n, size_t
         for (size_t j = 0; j < width; j += lanes) {
             const size_t column = begin + j;
             const size_t count = rows.d <= column ? 0 : rows.d - column < lanes ? rows.d - column : lanes;
+            __builtin_prefetch(row + static_cast<ptrdiff_t>(rows_packed_together) * rows.stride + column);
             store(packed + j, subtract(load_first(row + column, count), load_first(rows.shift + column, count)));
         }
     }
@@ -80,8 +78,21 @@ inline void pack(const ShiftedRows& rows, size_t first, size_t n, size_t begin, 
     }
 }
 
-// tile_rows columns of x by panel_width columns of y, over n rows of both as `pack` has laid them; `rows` and `width` of them
-// are there.
+// Columns of x that are packed together: whole tiles, and whole vectors of every width.
+constexpr size_t group_width = 48;
+static_assert(group_width % tile_rows == 0 && group_width % lanes == 0, "a group is made of whole tiles and vectors");
+
+inline void pack_groups(const ShiftedRows& x, size_t first, size_t n, float* packed) {
+    for (size_t i = 0; i < n; i += rows_packed_together) {
+        const size_t rows = n - i < rows_packed_together ? n - i : rows_packed_together;
+        for (size_t column = 0; column < x.d; column += group_width) {
+            pack(x, first + i, rows, column, group_width, packed + column * covariance_block_rows + i * group_width);
+        }
+    }
+}
+
+// tile_rows columns of a group of x by panel_width columns of y, over n rows of both as `pack` has laid them; `rows` and `width`
+// of them are there.
 inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size_t width, double* products,
                      size_t d_y) {
     Vec totals[tile_rows][panel_vectors];
@@ -91,7 +102,7 @@ inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size
             __builtin_prefetch(products + r * d_y + v * lanes, 1);
         }
     }
-    for (size_t k = 0; k < n; ++k, x += tile_rows, y += panel_width) {
+    for (size_t k = 0; k < n; ++k, x += group_width, y += panel_width) {
         Vec columns[panel_vectors];
         UNROLL for (size_t v = 0; v < panel_vectors; ++v) columns[v] = load(y + v * lanes);
         UNROLL for (size_t r = 0; r < tile_rows; ++r) {
@@ -116,7 +127,8 @@ inline void add_panel(const float* packed_x, size_t d_x, const ShiftedRows& y, s
     const size_t needed = upper && column + width < d_x ? column + width : d_x;
     for (size_t i = 0; i < needed; i += tile_rows) {
         const size_t there = d_x - i < tile_rows ? d_x - i : tile_rows;
-        add_tile(packed_x + i * covariance_block_rows, packed_y, rows, there, width, products + i * y.d + column, y.d);
+        const float* tile = packed_x + i / group_width * group_width * covariance_block_rows + i % group_width;
+        add_tile(tile, packed_y, rows, there, width, products + i * y.d + column, y.d);
     }
 }
 
@@ -126,9 +138,7 @@ void add_products(const ShiftedRows& x, const ShiftedRows& y, size_t n, const si
     const size_t block = n < covariance_few_rows ? covariance_short_block_rows : covariance_block_rows;
     for (size_t first = 0; first < n; first += block) {
         const size_t rows = n - first < block ? n - first : block;
-        for (size_t i = 0; i < x.d; i += tile_rows) {
-            pack(x, first, rows, i, tile_rows, packed_x + i * covariance_block_rows);
-        }
+        pack_groups(x, first, rows, packed_x);
         for (size_t i = 0; i < count; ++i) {
             const size_t begin = panels[i] * covariance_columns;
             const size_t end = y.d - begin < covariance_columns ? y.d : begin + covariance_columns;

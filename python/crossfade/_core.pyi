@@ -47,7 +47,7 @@ def comoment(
     shift_y: _Float32Array,
     threads: SupportsIndex,
 ) -> tuple[_Float64Array, _Float64Array, _Float64Array]:
-    """Σ x and Σ (x - shift_x) as rows of one array, the same of y, and Σ (x - shift_x) (y - shift_y)ᵀ.
+    """Σ x, Σ y, and Σ (x - shift_x) (y - shift_y)ᵀ.
 
     Without y it is x itself, and of the products only those on and above the diagonal are right.
     """

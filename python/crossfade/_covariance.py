@@ -93,14 +93,14 @@ def covariance(
 def _with_rows(state: CovarianceState, x: StoredRows, y: StoredRows, threads: int) -> CovarianceState:
     shift_x, shift_y = _about_mean(x), _about_mean(y)
     sums_x, sums_y, products = _core.comoment(x, y if state.cross else None, shift_x, shift_y, threads)
-    within = products - np.outer(sums_x[1], sums_y[1] / len(x))
+    mean_x, mean_y = sums_x / len(x), sums_y / len(y)
+    within = products - len(x) * np.outer(mean_x - shift_x, mean_y - shift_y)
     if not state.cross:
         within = np.triu(within) + np.triu(within, 1).T
     if not np.isfinite(within).all():
         _require_finite(x, "x")
         _require_finite(y, "y")
         raise InvalidInput("x and y must be small enough for their squares to be float32; scale them")
-    mean_x, mean_y = sums_x[0] / len(x), sums_y[0] / len(y)
     count = state.count + len(x)
     share = len(x) / count
     step_x, step_y = mean_x - state.mean_x, mean_y - state.mean_y

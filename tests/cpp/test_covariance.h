@@ -36,20 +36,18 @@ template <typename T>
 void test_column_sums(const Kernels& kernels, std::size_t n, std::size_t d, Layout layout) {
     Random random(d + n);
     Shifted<T> x(n, d, layout, random);
-    Guarded<double> sums(d), shifted_sums(d);
+    Guarded<double> sums(d);
     const std::size_t middle = d / 2;
-    kernels.column_sums(x.given(), n, middle, d, sums.data(), shifted_sums.data());
+    kernels.column_sums(x.given(), n, middle, d, sums.data());
     bool right = true;
-    for (std::size_t j = 0; j < middle; ++j) right &= sums.is_untouched(sums[j]) && sums.is_untouched(shifted_sums[j]);
-    kernels.column_sums(x.given(), n, 0, middle, sums.data(), shifted_sums.data());
+    for (std::size_t j = 0; j < middle; ++j) right &= sums.is_untouched(sums[j]);
+    kernels.column_sums(x.given(), n, 0, middle, sums.data());
     for (std::size_t j = 0; j < d; ++j) {
-        Sum sum, shifted;
+        Sum sum;
         for (std::size_t i = 0; i < n; ++i) {
             sum.add(value_of(x.rows.row(i)[j]), std::abs(value_of(x.rows.row(i)[j])));
-            shifted.add(x.at(i, j), x.size(i, j));
         }
         right &= std::abs(sums[j] - sum.value) <= 1e-12 * sum.magnitude;
-        right &= std::abs(shifted_sums[j] - shifted.value) <= epsilon * shifted.magnitude;
     }
     check(right, "column_sums sums (kind %zu, %zu x %zu)", kind_of<T>(), n, d);
 }
@@ -89,7 +87,7 @@ void test_covariance_of_kind(const Kernels& kernels) {
     }
     test_column_sums<T>(kernels, 0, 7, {0, false});
     test_products<T, T>(kernels, 0, 7, 7, {0, false}, false);
-    test_products<T, T>(kernels, 2 * covariance_block_rows + 3, 33, 65, {3, false}, false);
+    test_products<T, T>(kernels, covariance_few_rows + 3, 33, 65, {3, false}, false);
     test_products<T, T>(kernels, 9, 131, 131, {5, true}, true);
 }
 
