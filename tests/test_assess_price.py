@@ -20,6 +20,7 @@ from crossfade.assess.storage import storage
 from crossfade.assess.tariffs import TABLE, tariff_of
 from crossfade.assess.texts import read_texts
 from crossfade.errors import InvalidInput
+from crossfade.store.sealing import TAIL_ROWS
 from embedding_service import Service, http
 from support import COUNT, OLD, text_of, wrapped
 from tiny_models import write_bert
@@ -130,6 +131,15 @@ def test_disk_is_what_a_migration_takes(docs: cf.Collection, new: cf.Encoder, fo
     assert told.disk_after.value is not None
     assert told.disk_after.value < told.disk_during.value
     assert told.memory_after.value == COUNT * 4
+
+
+def test_memory_counts_keys_links_and_codes(docs: cf.Collection) -> None:
+    """Segments that are small enough have codes; a larger one has links alone."""
+    rows, sealed = 30_000, sum(growth.standing_of(30_000))
+    assert rows - TAIL_ROWS <= sealed <= rows
+    narrow, wide = (storage(docs._store, rows, dim, None).memory_after.value for dim in (384, 1 << 15))
+    assert narrow == pytest.approx(rows * 4 + sealed * (4 + 384 / 8), rel=0.001)
+    assert wide == rows * 4 + sealed * 4
 
 
 def test_an_index_is_measured_and_carried_on(docs: cf.Collection, monkeypatch: pytest.MonkeyPatch) -> None:

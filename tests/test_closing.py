@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 import crossfade as cf
 from crossfade.errors import CollectionBusy, CollectionClosed, MigrationError, SpaceMismatch
 from crossfade.store import sealing
-from support import documents, filled, holds_in_a_child, require_intact, require_true_vectors, text_of
+from support import documents, filled, holds_in_a_child, is_first, require_intact, require_true_vectors, text_of
 
 THREADS = 16
 Call = Callable[[int], object]
@@ -103,3 +104,27 @@ def test_ctrl_c_at_any_line_leaves_no_lock(folder: Path, old: cf.Encoder) -> Non
         return not closing.is_alive()
 
     assert holds_in_a_child(interrupted)
+
+
+@pytest.mark.parametrize("fsync", [1, 2])
+def test_ctrl_c_in_a_write_costs_that_write_alone(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch, fsync: int
+) -> None:
+    """The next one finds its files as if it had not been."""
+    with filled(folder, old, 3) as docs:
+        calls: list[int] = []
+
+        def interrupted(file: int) -> None:
+            calls.append(file)
+            if len(calls) == fsync:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                docs.upsert(documents(2, start=3))
+        docs.upsert(documents(2, start=5))
+        is_first(docs, 0, 5, 6)
+        assert "d3" not in docs
+    require_intact(folder)
+    assert len(list(folder.glob("versions/0001/*.rows"))) == 1

@@ -96,6 +96,23 @@ def test_every_state_says_why(folder: Path, old: cf.Encoder, new: cf.Encoder) ->
         fade.cutover()
         after = told(docs)
         assert (after.reason, after.hits[0].new_score, after.hits[0].version) == ("alone", "missing", 2)
+        assert (after.hits[0].old, after.hits[0].new) == (None, None)
+
+
+def test_whose_scores_they_are_after_a_cutover_to_both(folder: Path, old: cf.Encoder, new: cf.Encoder) -> None:
+    """Where the new version answers alone, for want of the old encoder or for a vector of its own, they are its."""
+    with filled(folder, old, COUNT) as docs:
+        fade = docs.migrate(new)
+        fade.run()
+        fade.cutover(serve="blend")
+        vector = new.encode([QUERY], kind="query")[0]
+        answer = docs.search(vector=vector, space=new.space).explain()
+        assert answer.reason == "old vector"
+        assert all((hit.new_score, hit.new, hit.old) == ("true", hit.score, None) for hit in answer.hits)
+    with cf.Collection.open(folder, new, read_only=True) as without_old:
+        answer = told(without_old)
+        assert all((hit.new_score, hit.new, hit.old) == ("true", hit.score, None) for hit in answer.hits)
+        assert answer.reason == "old encoder missing"
 
 
 @pytest.mark.parametrize(("documents", "reason"), [(200, "guard"), (20, "few documents")])

@@ -38,11 +38,12 @@ def test_rows_that_nothing_leads_to_are_found(n: int, seed: int) -> None:
 @examples
 def test_each_row_is_led_to_while_there_is_room(n: int, seed: int) -> None:
     """Links are only added, and within their room; some are left out only where all that are met have no room."""
-    of = graph_of(whole_rows(n, 8, seed, np.int8), seed, top=0)
+    of = graph_of(whole_rows(n, 8, seed, np.int8), seed)
     before = [links_of(of, node, 0) for node in range(n)]
     connect(of)
     after = [links_of(of, node, 0) for node in range(n)]
     assert all(new[: len(old)] == old and len(new) <= LOWEST for old, new in zip(before, after, strict=True))
+    assert all(node not in new[len(old) :] for node, (old, new) in enumerate(zip(before, after, strict=True)))
     out = {*left_out(of)}
     assert not out or all(len(links) == LOWEST for node, links in enumerate(after) if node not in out)
 

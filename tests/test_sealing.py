@@ -158,6 +158,45 @@ def test_a_builder_that_fails_rests(folder: Path, old: cf.Encoder, monkeypatch: 
         assert failures() == [1]
 
 
+def test_rows_that_are_no_numbers_any_more_are_not_sealed(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a disk has lost some of a tail since it was opened, the history says so, and the builder goes on living."""
+
+    def said() -> list[str]:
+        with docs._store.reading() as connection:
+            return [told["error"] for _, event, told in versions.history(connection) if event == "sealing failed"]
+
+    with filled(folder, old, 50) as docs:
+        docs.search(text_of(3))
+        (rows,) = folder.glob("versions/0001/*.rows")
+        with rows.open("r+b") as file:
+            file.write(b"\xff" * 64)
+        monkeypatch.setattr(sealing, "TAIL_ROWS", 60)
+        docs.upsert(documents(50, start=50))
+        wait_until(lambda: bool(said()))
+        assert "not finite" in said()[0]
+        assert not segments_of(folder)
+
+
+def test_a_commit_stands_where_no_thread_can_be_started(
+    folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are scanned, and a later commit has them sealed."""
+
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with filled(folder, old, 50) as docs:
+        monkeypatch.setattr(sealing, "TAIL_ROWS", 60)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", none_left)
+            docs.upsert(documents(50, start=50))
+        is_first(docs, 3, 99)
+        docs.upsert(documents(1, start=100))
+        wait_until(lambda: bool(segments_of(folder)))
+
+
 def test_segments_are_merged(folder: Path, old: cf.Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many times a tail is sealed, at most four segments are listed, and no row is in two."""
     with sealed(folder, old, 2_500, monkeypatch) as docs:

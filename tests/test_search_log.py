@@ -14,6 +14,7 @@ import crossfade as cf
 from crossfade.catalog import database, searched
 from crossfade.errors import InvalidInput, ReadOnlyCollection
 from crossfade.store import log
+from crossfade.store import store as store_of_documents
 from support import COUNT, NEW, content_of, filled, holds_in_a_child, text_of, wait_until, wrapped
 
 
@@ -145,6 +146,40 @@ def test_one_thread_writes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert begun == ended
 
 
+def test_writing_the_log_ends_while_searches_go_on(docs: cf.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes what was noted when it began, though between any two parts something else is noted."""
+    monkeypatch.setattr(store_of_documents, "MOST_KEYS", 5 * store_of_documents.LOG_PART)
+    write, parts = docs._store.write_log_part, []
+
+    def and_search(connection: apsw.Connection) -> bool:
+        parts.append(write(connection))
+        docs.search(text_of(len(parts)))
+        return parts[-1]
+
+    monkeypatch.setattr(docs._store, "write_log_part", and_search)
+    docs.search(text_of(5))
+    assert {query.text for query in docs.queries()} >= {text_of(5)}
+    assert 1 < len(parts) <= 6
+
+
+def test_a_search_answers_where_no_thread_can_be_started(
+    docs: cf.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is written the next time it is due, or when the collection is closed, which doesn't wait for a thread."""
+
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(log, "INTERVAL_SECONDS", 0.0)
+    docs._store.log._due = 0.0
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        assert docs.search(text_of(5), k=1).ids == ["d5"]
+    docs._store.log._due = float("inf")
+    docs.close()
+    assert hits_of(folder) == {"d5": 1}
+
+
 def test_a_search_does_not_wait_for_the_log(docs: cf.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While somebody else holds the catalog's lock, and the log is due, searches answer; it is written afterwards."""
     monkeypatch.setattr(log, "INTERVAL_SECONDS", 0.01)
@@ -176,6 +211,12 @@ def test_what_is_noted_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(first.queries) == 10
     rest = noted.take(1_000)
     assert (len(rest.hits), rest.queries) == (30, {})
+    for _ in range(2):  # of 200 searches that came in one call
+        noted.note([f"text {number}" for number in range(200)], [hot[:1]] * 200)
+    assert noted.take(1).hits == {0: 400}
+    noted.note(["text"] * 400, [hot[:1]] * 400)
+    noted.note(["text"], [hot[:1]])
+    assert noted.take(1).hits == {0: 400}
 
 
 @pytest.mark.parametrize("largest", [3, 500, 2**20, 5 * 2**20])

@@ -15,6 +15,7 @@ from crossfade.errors import InvalidInput
 from crossfade.index import (
     NO_KEY,
     Locations,
+    OpenSegment,
     RowRange,
     VersionIndex,
 )
@@ -95,6 +96,30 @@ def test_filters_widen_the_search(big: tuple[VersionIndex, npt.NDArray[np.float1
     for near, query in zip(found, queries, strict=True):
         expected = exact(left.astype(np.uint64), rows[left], query, 10)
         assert len(set(near.tolist()) & set(expected)) >= 0.9 * len(expected)
+
+
+def test_graphs_are_asked_by_rows_and_not_by_keys(
+    big: tuple[VersionIndex, npt.NDArray[np.float16]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that have no row don't make a filter's search any deeper; one that would be too deep is made exactly."""
+    version, rows = big
+    asked, search = [], OpenSegment.search
+
+    def counted(segment: OpenSegment, queries: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.uint64]:
+        asked.append(count)
+        return search(segment, queries, count)
+
+    monkeypatch.setattr(OpenSegment, "search", counted)
+    query = rows[[3]].astype(np.float32)
+    allowed = np.random.default_rng(0).random(len(rows)) < 0.9
+    longer = np.concatenate([allowed, np.zeros(20 * len(rows), np.bool_)])
+    first, then = (version.candidates(query, 10, None, mask)[0].tolist() for mask in (allowed, longer))
+    assert first == then
+    assert max(asked) < 1.3 * min(asked)
+    asked.clear()
+    found, _ = version.candidates(query, 3_000)
+    assert not asked
+    assert found[0].tolist() == exact(numbered(len(rows)), rows, query[0], 3_000)
 
 
 def test_a_long_tail_is_scanned_whole(big: tuple[VersionIndex, npt.NDArray[np.float16]]) -> None:

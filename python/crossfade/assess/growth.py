@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -86,15 +87,24 @@ def measure(rows: npt.NDArray[np.floating]) -> Growth:
 
 def segments_of(rows: int) -> list[Built]:
     """All segments that are built until so many rows are sealed, those too that later ones take in."""
+    return [built for built, _ in _sealed(rows)]
+
+
+def standing_of(rows: int) -> list[int]:
+    """The rows of the segments that are left when so many rows are sealed."""
+    sealed = [(Built(0, 0), []), *_sealed(rows)]
+    return [segment.rows for segment in sealed[-1][1]]
+
+
+def _sealed(rows: int) -> Iterator[tuple[Built, list[SegmentRow]]]:
+    """One segment after the other, with those that stand then."""
     standing: list[SegmentRow] = []
-    built: list[Built] = []
     for number in range(rows // (TAIL_ROWS + 1)):
         merged = to_merge(standing, TAIL_ROWS + 1)
         size = TAIL_ROWS + 1 + sum(segment.rows for segment in merged)
         standing = [segment for segment in standing if segment not in merged]
         standing.append(SegmentRow(str(number), 0, size, 0, "", 0, 0.0, 0))
-        built.append(Built(size, merged[0].rows if merged else 0))
-    return built
+        yield Built(size, merged[0].rows if merged else 0), standing
 
 
 def _work(rows: int) -> float:

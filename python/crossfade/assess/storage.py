@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from crossfade.catalog import files, versions
+from crossfade.index.graph import codes_held
 from crossfade.index.vectors import ROW_BYTES_A_VALUE
 from crossfade.store import Store
 
 from .evidence import Evidence
-from .growth import Growth, segments_of
+from .growth import Growth, segments_of, standing_of
 
-# What a reader holds of a row: where its key stands, and of a row of a segment, where its links do.
+# What a reader holds of a row: where its key stands, and of a row of a segment, where its links do; and codes.
 _KEY_BYTES, _LINK_BYTES = 4, 4
 
 
@@ -45,15 +47,13 @@ def storage(store: Store, rows: int, dim: int, growth: Growth | None) -> Storage
         dim: Their columns.
         growth: Of its index; None where it needs none.
     """
-    catalog, live, others, blocks, sealed = _standing(store)
-    segments = segments_of(rows)
-    sealed_last = segments[-1].rows if segments else 0
-    in_segments = (rows - rows % sealed_last) if sealed_last else 0
-    indexed = round(growth.bytes_a_row * in_segments) if growth else 0
-    building = round(growth.bytes_a_row * max((it.rows for it in segments), default=0)) if growth else 0
+    catalog, live, others, blocks, held_now = _standing(store)
+    segments = standing_of(rows)
+    indexed = round(growth.bytes_a_row * sum(segments)) if growth else 0
+    building = round(growth.bytes_a_row * max((it.rows for it in segments_of(rows)), default=0)) if growth else 0
     new = round(rows * (dim * ROW_BYTES_A_VALUE + blocks)) + indexed
     now = catalog + live + others
-    held = _held(rows, sealed), _held(rows, in_segments)
+    held = held_now, _held(rows, segments, dim)
     return Storage(
         disk_now=_bytes("disk now", now, "the catalog, the vectors and their index"),
         disk_during=_bytes("disk during", now + new + building, "both versions, and a segment that replaces others"),
@@ -67,7 +67,7 @@ def storage(store: Store, rows: int, dim: int, growth: Growth | None) -> Storage
 
 
 def _standing(store: Store) -> tuple[int, int, int, float, int]:
-    """Bytes of the catalog, the live version and the others, bytes of a row's record, and sealed rows."""
+    """Bytes of the catalog, the live version and the others, of a row's record, and a reader of the live one holds."""
     with store.reading() as connection:
         state = versions.read(connection)
         all_files, all_segments = files.all_files(connection), files.all_segments(connection)
@@ -82,13 +82,15 @@ def _standing(store: Store) -> tuple[int, int, int, float, int]:
             sizes[segment.version] += segment.size
     live = sizes.pop(state.live)
     rows = sum(file.rows for file in all_files)
+    live_rows = sum(file.rows for file in all_files if file.version == state.live)
     blocks = sum(file.block_bytes for file in all_files) / max(rows, 1)
-    sealed = sum(segment.rows for segment in all_segments if segment.version == state.live)
-    return store.layout.catalog.stat().st_size, live, sum(sizes.values()), blocks, sealed
+    segments = [segment.rows for segment in all_segments if segment.version == state.live]
+    held = _held(live_rows, segments, state.live_version.space.dim)
+    return store.layout.catalog.stat().st_size, live, sum(sizes.values()), blocks, held
 
 
-def _held(rows: int, sealed: int) -> int:
-    return rows * _KEY_BYTES + sealed * _LINK_BYTES
+def _held(rows: int, segments: Sequence[int], dim: int) -> int:
+    return rows * _KEY_BYTES + sum(segment * _LINK_BYTES + codes_held(segment, dim) for segment in segments)
 
 
 def _bytes(name: str, value: int, meaning: str) -> Evidence:

@@ -95,7 +95,13 @@ def view(path: Path, rows: int, dim: int, form: Form) -> Graph:
         StorageFailed: The operating system could not read.
     """
     opened = read(_mapped(path), path, rows, dim, form)
-    return opened._replace(codes=Codes.of(opened.rows)) if codes_size(rows, dim) <= CODES_SIZE else opened
+    return opened._replace(codes=Codes.of(opened.rows)) if codes_held(rows, dim) else opened
+
+
+def codes_held(rows: int, dim: int) -> int:
+    """The bytes of the codes that such a graph is opened with: none where they would be more than `CODES_SIZE`."""
+    size = codes_size(rows, dim)
+    return size if size <= CODES_SIZE else 0
 
 
 def read(content: NDArray[np.uint8], path: Path, rows: int, dim: int, form: Form) -> Graph:

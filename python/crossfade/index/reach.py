@@ -31,7 +31,10 @@ def connect(graph: Graph) -> None:
         DamagedFile: The graph leads out of itself.
     """
     while len(lonely := unreached(graph)):
-        near = walk(graph, np.ascontiguousarray(graph.rows[lonely], np.float32), _NEAR, _EXPANSION)
+        # From the entry along the lowest level: from higher ones it would come to what leads nobody anywhere.
+        near = walk(
+            graph._replace(top=0, codes=None), np.ascontiguousarray(graph.rows[lonely], np.float32), _NEAR, _EXPANSION
+        )
         starts = _starts(graph)
         keys = _gathered(graph, starts, _KEY).view(np.uint64)[:, 0]
         order = np.argsort(keys)

@@ -23,8 +23,10 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 # Up to here all rows a filter leaves are scored: 20,000 rows of 384 values take as long as a few searches.
 EXACT_ROWS = 20_000
-# A graph is asked for at most so many rows; beyond that, scoring all that is left costs less.
-_DEEPEST = 4_096
+# To score so many rows costs no more than to ask a graph for one more.
+_ROWS_A_CANDIDATE = 10
+# Of so many keys it is counted how many may be found and have a row.
+_SAMPLED = 16_384
 _WIDEN = 4
 # Standard deviations by which a segment may have more of the best rows than its share, as in drawing lots.
 _CHANCE = 4.0
@@ -72,7 +74,7 @@ class VersionIndex:
         """The best rows of each query that are not dead and, if anything is said about it, allowed.
 
         Approximate where segments are searched; exact in the tail, and altogether where at most 20,000
-        rows are allowed, or where 4,096 neighbours of a query hold too few that are.
+        rows are allowed, or graphs would have to be asked for a tenth as many as are left.
 
         Args:
             queries: `(q, dim)` float32, finite.
@@ -94,14 +96,14 @@ class VersionIndex:
             raise InvalidInput(f"count must be at least 1, got {count}")
         keys = np.empty((len(queries), count), dtype=np.uint64)
         scores = np.empty(keys.shape, dtype=np.float32)
-        admitted = _Admitted.of(dead, allowed)
-        if admitted.left <= EXACT_ROWS:
+        admitted = self._admitted(dead, allowed)
+        shares = [self._share(segment, max(count, _LEAST)) for segment in self._segments]
+        asked = [_Asked(*it, admitted.dilution) for it in zip(self._segments, shares, strict=True)]
+        if (allowed is not None and admitted.left <= EXACT_ROWS) or admitted.cost_less_than(asked):
             every = self._every(admitted)
             for row, query in enumerate(queries):
                 keys[row], scores[row], *_ = self._rank(query, count, [every], admitted)
             return keys, scores
-        shares = [self._share(segment, max(count, _LEAST)) for segment in self._segments]
-        asked = [_Asked(*it, admitted.dilution) for it in zip(self._segments, shares, strict=True)]
         near = [it.segment.search(queries, it.depth) for it in asked]
         for row, query in enumerate(queries):
             keys[row], scores[row] = self._best(query, count, asked, [found[row] for found in near], admitted)
@@ -174,11 +176,19 @@ class VersionIndex:
             asked = [it for it in again if it is not None]
             if not asked:
                 return found.keys, found.scores
-            if any(it.depth > _DEEPEST for it in asked):
+            if admitted.cost_less_than(asked):
                 found = self._rank(query, count, [self._every(admitted)], admitted)
                 return found.keys, found.scores
             near = [it.segment.search(query[np.newaxis], it.depth)[0] for it in asked]
             found = self._rank(query, count, near, admitted, scored=(found.keys, found.scores))
+
+    def _admitted(self, dead: Mask | None, allowed: Mask | None) -> _Admitted:
+        if allowed is None:
+            return _Admitted(dead, None, 1.0, self._standing)
+        left, step = int(np.count_nonzero(allowed)), max(1, len(allowed) // _SAMPLED)
+        some = (np.flatnonzero(allowed[::step]) * step).astype(np.uint64)
+        here = left * float(self.has(some).mean()) if len(some) else left
+        return _Admitted(dead, allowed, max(1.0, self._standing / max(here, 1.0)), left)
 
     def _every(self, admitted: _Admitted) -> Keys:
         """All that may be found, and more: dead ones, and those without a row here."""
@@ -210,19 +220,16 @@ class VersionIndex:
 
 
 class _Admitted(NamedTuple):
-    """Which keys may be found, of how many rows one of them is, and how many may be at most."""
+    """Which keys may be found, of how many rows about one of them is, and how many may be at most."""
 
     dead: Mask | None
     allowed: Mask | None
-    dilution: float = 1.0
-    left: float = math.inf
+    dilution: float
+    left: int
 
-    @classmethod
-    def of(cls, dead: Mask | None, allowed: Mask | None) -> _Admitted:
-        if allowed is None:
-            return cls(dead, None)
-        left = int(np.count_nonzero(allowed))
-        return cls(dead, allowed, len(allowed) / max(left, 1), left)
+    def cost_less_than(self, asked: Sequence[_Asked]) -> bool:
+        """Whether to score all that may be found costs less than to ask segments so."""
+        return self.left <= _ROWS_A_CANDIDATE * sum(it.depth for it in asked)
 
 
 class _Asked(NamedTuple):

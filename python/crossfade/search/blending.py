@@ -12,9 +12,9 @@ from crossfade import kernels
 from crossfade.catalog.versions import Version
 from crossfade.index import VersionIndex
 
-from .blend import MIN_DOCUMENTS
+from .blend import MIN_DOCUMENTS, Blend
+from .carried import Carried
 from .explanation import Used, Why
-from .fade import Fade
 from .ranking import CANDIDATES, Keys, Mask, Ranking, Rows, View, present, ranking_of
 
 
@@ -29,11 +29,21 @@ class Blending:
     """Two versions, one ranking: candidates once from each, exact scores for their union, weighed by coverage.
 
     Either version may be the live one: the order is the same, the scores are on its scale.
+
+    Args:
+        view: What is searched.
+        carried: Scores of old rows carried over.
+        blend: How the scores of both are weighed.
+        pair: The old version and the new one.
+        allowed: By key, which documents may be found.
     """
 
-    def __init__(self, view: View, fade: Fade, pair: tuple[Version, Version], allowed: Mask | None) -> None:
+    def __init__(
+        self, view: View, carried: Carried, blend: Blend, pair: tuple[Version, Version], allowed: Mask | None
+    ) -> None:
         self._view = view
-        self._fade = fade
+        self._carried = carried
+        self._weighing = blend
         self._source, self._target = (version.id for version in pair)
         self._cut_over = view.snapshot.state.live == self._target
         self._allowed = allowed
@@ -47,10 +57,10 @@ class Blending:
         covered = [self._new.has(present(head)) for head in keys]
         # Where the new version knows too little of a query's candidates, the old one has decided already,
         # and the query need not be encoded a second time. Only on the new version's scale it must be.
-        weighs = self._fade.blend.weight_for
+        weighs = self._weighing.weight_for
         blended = [row for row, there in enumerate(covered) if self._cut_over or weighs(there) > 0.0]
         rankings = {
-            row: self._alone(keys[row], scores[row], covered[row], k) for row in range(len(keys)) if row not in blended
+            row: self._alone(keys[row], scores[row], covered[row], k) for row in {*range(len(keys))}.difference(blended)
         }
         if blended:
             new_queries = encode_new(blended)
@@ -62,19 +72,19 @@ class Blending:
 
     def _alone(self, keys: Keys, scores: Rows, covered: Mask, k: int) -> Ranking:
         """What the old version answers, and why it does so alone where it does."""
-        blend = self._fade.blend
+        blend = self._weighing
         reason = (
             "not covered" if blend.full_weight else "guard" if blend.documents >= MIN_DOCUMENTS else "few documents"
         )
-        ranking = ranking_of(keys, scores, self._source, k, reason)
+        ranking = ranking_of(keys, scores, self._source, k, Why(reason, "old"))
         return dataclasses.replace(ranking, coverage=blend.coverage_of(covered))
 
     def _blend(self, old: Found, new: Found, k: int) -> Ranking:
         """By the scores that either model gives to the candidates of both."""
-        found = self._fade.carried.compared(self._old, self._new, (old.keys, new.keys), (old.query, new.query))
+        found = self._carried.compared(self._old, self._new, (old.keys, new.keys), (old.query, new.query))
         unknown = np.isnan(found.new)
-        complete, shared = not unknown.any(), self._fade.blend.estimate.shared
-        blended = self._fade.blend.score(
+        complete, shared = not unknown.any(), self._weighing.estimate.shared
+        blended = self._weighing.score(
             old.query,
             new.query,
             found.old,
@@ -95,5 +105,5 @@ class Blending:
             "fade",
             blended.coverage,
             blended.weight,
-            Why("covered", best, Used(found.old, found.new, found.bridged, blended)),
+            Why("covered", None, best, Used(found.old, found.new, found.bridged, blended)),
         )

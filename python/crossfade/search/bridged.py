@@ -46,7 +46,7 @@ def rank_bridged(view: View, target: int, queries: Rows, k: int, allowed: Mask |
         order = np.lexsort((keys, -scores))
         best = order[:k]
         versions = np.where(np.isnan(true), snapshot.state.live, target)
-        why = Why("new query", best, Used(None, true, bridged))
+        why = Why("new query", None, best, Used(None, true, bridged))
         rankings.append(Ranking(keys[best], scores[best], versions[best], keys[order], "bridged", coverage, why=why))
     return rankings
 

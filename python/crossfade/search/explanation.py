@@ -53,9 +53,11 @@ class Used(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Why:
-    """Why an answer is what it is: a key of `REASONS`, and the place of each hit in the arrays it was ranked by."""
+    """Why an answer is what it is: a key of `REASONS`, of two models the one that answered alone, and the place of each
+    hit in the arrays it was ranked by."""
 
     reason: str = "alone"
+    model: Literal["old", "new"] | None = None
     places: npt.NDArray[np.int64] | None = None
     used: Used | None = None
 
@@ -173,8 +175,8 @@ class Explanation:
 def _explained(hit: Hit, why: Why, at: int) -> HitExplanation:
     common: dict[str, Any] = {"id": hit.id, "score": float(hit.score), "version": hit.version}
     if why.used is None or why.places is None:
-        merged = why.reason == "merge"
-        return HitExplanation(new_score="missing", old=None if merged else common["score"], **common)
+        told: dict[str, Any] = {why.model: common["score"]} if why.model else {}
+        return HitExplanation(new_score="true" if why.model == "new" else "missing", **told, **common)
     place, used = why.places[at], why.used
     true = not np.isnan(used.new[place])
     figures: dict[str, npt.NDArray[Any] | None] = {"old": used.old, "new": used.new, "bridged": used.bridged}

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from crossfade.bridge import Bridge
-from crossfade.errors import DamagedFile, InvalidInput
+from crossfade.errors import DamagedFile, InvalidInput, NewerFormat
 from crossfade.search.blend import MIN_DOCUMENTS, Blend
 
 from .carried import Carried
@@ -59,8 +59,8 @@ class Fade:
 
     @classmethod
     def find(cls, folder: Path) -> Fade | None:
-        """What `save` wrote, or None where it is damaged: a search can do without, and a run learns it anew."""
+        """What `save` wrote, or None where it is damaged or a newer crossfade's: searches can do without."""
         try:
             return cls.load(folder)
-        except (DamagedFile, InvalidInput):
+        except (DamagedFile, InvalidInput, NewerFormat):
             return None

@@ -55,8 +55,8 @@ def present(keys: Keys) -> Keys:
     return there
 
 
-def ranking_of(keys: Keys, scores: npt.NDArray[np.float32], version: int, k: int, reason: str = "alone") -> Ranking:
+def ranking_of(keys: Keys, scores: npt.NDArray[np.float32], version: int, k: int, why: Why = ALONE) -> Ranking:
     """The `k` best of what one version found alone, best first; missing keys are left out."""
     there = keys != NO_KEY
     considered, best = keys[there], scores[there][:k]
-    return Ranking(considered[:k], best, np.full(len(best), version, np.int64), considered, why=Why(reason))
+    return Ranking(considered[:k], best, np.full(len(best), version, np.int64), considered, why=why)

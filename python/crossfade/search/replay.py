@@ -52,8 +52,8 @@ def replay(store: Store, encoders: Encoders, number: int) -> Replay:
     nothing = Replay(np.empty(0), ())
     with store.reading() as connection:
         logged = searched.queries(connection, MOST_REPLAYED)
-        version = versions.read(connection).versions[number]
-    encoder = encoders.find(version) if logged else None
+        version = versions.read(connection).versions.get(number)
+    encoder = encoders.find(version) if logged and version else None
     if encoder is None or encoder.spent is not None:
         return nothing
     try:
@@ -61,6 +61,8 @@ def replay(store: Store, encoders: Encoders, number: int) -> Replay:
     except (InvalidInput, ModelError):
         return nothing
     snapshot = store.snapshot()
+    if number not in snapshot.indices:  # another process has dropped it
+        return nothing
     found, _ = snapshot.indices[number].candidates(rows, CANDIDATES, snapshot.dead)
     counts = np.array([query.count for query in logged], np.float64)
     return Replay(counts, tuple(present(row) for row in found))

@@ -12,6 +12,7 @@ from crossfade.errors import ModelError
 from .asked import Asked
 from .blending import Blending
 from .bridged import rank_bridged
+from .explanation import Why
 from .fade import Fade
 from .merges import FADE, Merge
 from .merging import rank_merged
@@ -43,7 +44,7 @@ def rank_texts(view: View, asked: Asked, k: int, allowed: Mask | None, merge: Me
 
     if view.fade is None or merge != FADE:
         return rank_merged(view, pair, old_queries, encode_new, merge, k, allowed)
-    return Blending(view, view.fade, pair, allowed).rank(old_queries, encode_new, k)
+    return Blending(view, view.fade.carried, view.fade.blend, pair, allowed).rank(old_queries, encode_new, k)
 
 
 def _pair(view: View, merge: Merge) -> tuple[Version, Version] | None:
@@ -73,7 +74,9 @@ def rank_vectors(
 ) -> list[Ranking]:
     """Ranks documents by one version alone, for a reason of `REASONS`."""
     keys, scores = view.snapshot.indices[version].candidates(queries, k, view.snapshot.dead, allowed)
-    return [ranking_of(keys[row], scores[row], version, k, reason) for row in range(len(queries))]
+    pair = view.snapshot.state.pair
+    why = Why(reason, ("old" if version == pair[0].id else "new") if pair else None)
+    return [ranking_of(keys[row], scores[row], version, k, why) for row in range(len(queries))]
 
 
 def rank_old_vectors(
@@ -83,7 +86,8 @@ def rank_old_vectors(
 
     What has no old vector is scored by the query carried over.
     """
-    alone = dataclasses.replace(fade, blend=fade.blend.with_weight(0.0))
+    alone = fade.blend.with_weight(0.0)
     carried = fade.bridge.apply(queries)
-    rankings = Blending(view, alone, pair, allowed).rank(queries, lambda positions: carried[list(positions)], k)
+    blending = Blending(view, fade.carried, alone, pair, allowed)
+    rankings = blending.rank(queries, lambda positions: carried[list(positions)], k)
     return [dataclasses.replace(ranking, method="bridged") for ranking in rankings]

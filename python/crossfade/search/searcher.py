@@ -108,7 +108,7 @@ class Searcher:
             if space is not None:
                 state.live_version.space.require(space, "a query vector")
             rows = _query_rows(vector, state.live_version.space)
-            return rank_vectors(view, state.live, rows, k, allowed, "old vector" if state.filling else "alone")
+            return rank_vectors(view, state.live, rows, k, allowed, "old vector" if state.pair else "alone")
 
         return self._answer(conditions, rank, on_read)[0]
 

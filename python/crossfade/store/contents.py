@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfade.catalog import Connection, documents, files, versions
+from crossfade.errors import DamagedFile
 from crossfade.index import Base, FileExtent, SegmentInfo, VectorFile
 from crossfade.space import Space
 
@@ -74,7 +75,11 @@ class Contents:
         )
 
     def take(self, folder: Path) -> tuple[Keys, Rows, Base | None, int]:
-        """Keys, rows, the segment to add to if any, and the `seq` of what is to be built."""
+        """Keys, rows, the segment to add to if any, and the `seq` of what is to be built.
+
+        Raises:
+            DamagedFile: A file's rows are not what was once written.
+        """
         parts = [self._of(folder, ranges) for ranges in (*self.ranges, self.tail)]
         keys, first = np.unique(np.concatenate([keys for keys, _ in parts]), return_index=True)
         rows = np.concatenate([rows for _, rows in parts])
@@ -99,6 +104,10 @@ class Contents:
             file_keys = reader.refresh(FileExtent(file.rows, file.block_bytes)).keys
             keys += [file_keys[part.start : part.stop] for part in mine]
             rows += [reader.rows()[part.start : part.stop] for part in mine]
+            if not all(np.isfinite(some).all() for some in rows):
+                raise DamagedFile(
+                    f"vectors of {file.id} in {folder} are not finite; crossfade doctor says what is left"
+                )
         return np.concatenate(keys), np.concatenate(rows)
 
 

@@ -60,7 +60,7 @@ class SearchLog:
 
     def __init__(self, write: Callable[[], None]) -> None:
         self._write = weakref.WeakMethod(write)
-        self._entries: queue.SimpleQueue[tuple[float, Sequence[str], Sequence[Keys]]] = queue.SimpleQueue()
+        self._entries: queue.SimpleQueue[tuple[float, Sequence[str], Keys]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._keys: Keys = np.empty(0, np.uint64)
         self._amounts: Amounts = np.empty(0, np.float64)
@@ -71,8 +71,10 @@ class SearchLog:
 
     def note(self, texts: Sequence[str], considered: Sequence[Keys]) -> None:
         """Notes searches: their texts, where they may be kept, and the documents each looked at, best first."""
+        now = time.time()
         if self._entries.qsize() < MOST_WAITING:
-            self._entries.put((time.time(), texts, considered))
+            for at, keys in enumerate(considered):
+                self._entries.put((now, texts[at : at + 1], keys))
         if time.monotonic() >= self._due and self._starting.acquire(blocking=False):
             try:
                 self._start_writing()
@@ -104,8 +106,10 @@ class SearchLog:
             return
         self._due = now + INTERVAL_SECONDS
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._write_quietly, name="crossfade-log", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._write_quietly, name="crossfade-log", daemon=True)
+            with contextlib.suppress(RuntimeError):  # the system has no thread left: the next time it may
+                thread.start()
+                self._thread = thread
 
     def _write_quietly(self) -> None:
         write = self._write()
@@ -121,8 +125,8 @@ class SearchLog:
                 for text in texts:
                     if text in self._queries or len(self._queries) < MOST_TEXTS:
                         self._queries[text] = self._queries.get(text, (0, at))[0] + 1, at
-                keys += considered
-                counted += map(amounts, considered)
+                keys.append(considered)
+                counted.append(amounts(considered))
         if len(keys) == 1:
             return
         self._keys, self._amounts = _summed(np.concatenate(keys), np.concatenate(counted))

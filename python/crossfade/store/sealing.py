@@ -16,7 +16,7 @@ from pathlib import Path
 from crossfade._forks import only_here
 from crossfade.catalog import Database, files, versions
 from crossfade.encoder import BACKGROUND_NICENESS, step_back
-from crossfade.errors import CollectionError, DamagedFile, StorageFailed
+from crossfade.errors import CrossfadeError, DamagedFile, StorageFailed
 from crossfade.index import Base, OpenSegment, SegmentInfo, build_segment, try_lock
 
 from .contents import Contents, Keys, Rows
@@ -55,7 +55,8 @@ class Sealer:
             self._asked = True
             if self._builder is None or not self._builder.is_at_work():
                 self._builder = _Builder(self._work)
-                self._builder.start()
+                with contextlib.suppress(RuntimeError):  # the system has no thread left: a later commit tries again
+                    self._builder.start()
         if wait and longest > BACKPRESSURE * TAIL_ROWS:
             self.wait()
 
@@ -107,11 +108,11 @@ class Sealer:
     def _run_quietly(self) -> None:
         try:
             self.run()
-        except CollectionError as error:
+        except CrossfadeError as error:
             # No space left, or a damaged file: the rows go on being scanned, and a later commit tries again.
             self._failures += 1
             self._rest_until = time.monotonic() + min(LONGEST_REST_SECONDS, 2.0**self._failures)
-            with contextlib.suppress(CollectionError), self._database.writing() as connection:
+            with contextlib.suppress(CrossfadeError), self._database.writing() as connection:
                 versions.note(connection, "sealing failed", {"error": str(error), "times": self._failures})
         else:
             self._failures = 0

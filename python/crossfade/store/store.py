@@ -22,7 +22,7 @@ from crossfade.space import Space
 
 from . import commit
 from .layout import Layout, sync_folder
-from .log import SearchLog
+from .log import MOST_KEYS, SearchLog
 from .readers import Origin, Readers
 from .sealing import Sealer
 from .snapshot import Snapshot
@@ -205,11 +205,14 @@ class Store:
             self.log.note(texts if self.keep_texts else (), considered)
 
     def write_log(self) -> None:
-        """Writes what searches looked at, in small transactions, so that other writers come between."""
-        wrote = True
-        while wrote:
+        """Writes what searches have looked at, in small transactions, so that other writers come between.
+
+        While searches go on there is always something left, which is for the next time.
+        """
+        for _ in range(MOST_KEYS // LOG_PART + 1):
             with self.writing() as connection:
-                wrote = self.write_log_part(connection)
+                if not self.write_log_part(connection):
+                    return
 
     def _write_most_of_log(self) -> None:
         """Writes what searches looked at most, while they go on: to write all would take the disk and them seconds."""

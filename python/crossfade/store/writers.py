@@ -49,8 +49,9 @@ class Writers:
             if writer.extent != committed:
                 writer.rewind(committed)
             extent = writer.append(np.asarray(keys, np.uint64), hashes, rows, time.time())
-        except StorageFailed:
-            self._failed.add(file.id)
+        except BaseException as error:  # of an interruption too: the file is cut when it is opened again
+            if isinstance(error, StorageFailed):
+                self._failed.add(file.id)
             self.forget(version.id)
             raise
         files.extend(connection, file.number, extent.rows, extent.block_bytes)
