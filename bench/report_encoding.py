@@ -236,9 +236,9 @@ def advice(reports: list[Report]) -> Iterator[str]:
         '- Leave `precision` and `engine` at "auto": what is fastest depends on the processor, and the first load '
         'measures it. Ask for `precision="float32", engine="onnxruntime"` where every machine must give the same '
         "rows to the last digits.",
-        "- On Intel processors with AMX or AVX512-BF16 install `crossfade[openvino]`: bfloat16 pays where it is "
-        "multiplied in hardware, and costs time elsewhere. int8 is for processors with VNNI; ready ONNX files keep the "
-        "products they came with.",
+        "- On processors with AMX or AVX512-BF16, Intel's or AMD's, install `crossfade[openvino]`: bfloat16 pays where "
+        "it is multiplied in hardware, and costs time elsewhere. int8 is for processors with VNNI; ready ONNX files "
+        "keep the products they came with.",
         "- Embeddings of one collection may come from several engines: each was held to float32 by its cosines.",
         "- Padding and intermediate results that leave the cache cost more than runtimes differ: that is why texts of "
         "one length run together, a few hundred tokens at a time.",

@@ -103,7 +103,7 @@ def met(cost: Cost, state: str, size: int, value: float) -> str:
 
 
 def wide(report: dict[str, Any]) -> Iterator[str]:
-    """Opening and memory do not depend on the width of rows, so that they can be stated for wider ones."""
+    """Opening and memory hardly depend on the width of rows, so that they can be stated for wider ones."""
     opening, memory = COSTS[0], COSTS[2]
     both = [(row["documents"], row[ONE], row[WIDE_ROWS]) for row in report["sizes"] if WIDE_ROWS in row]
     yield from ("", "## Rows of 1,536 dims", "", "| documents | dims | open, s | memory, MB | search, median, ms |")
@@ -116,8 +116,9 @@ def wide(report: dict[str, Any]) -> Iterator[str]:
     held = [at(memory, fit(report, state, memory), STATED) for state in (ONE, TWO)]
     yield from (
         "",
-        "Neither a start nor the memory of a process looks at the rows themselves, only at their keys and links, so "
-        "the fits above hold for any width: 5·10⁶ documents × 1,536 dims restart in "
+        "A start looks at keys and links, and at the rows of segments whose codes (docs/decisions/0012) take at most "
+        "8 MiB, of which a version has four at most. Beyond that no width matters to it, nor to what a process holds, "
+        "so the fits above hold for any: 5·10⁶ documents × 1,536 dims restart in "
         f"{restart[0]:.1f} s with one version and {restart[1]:.1f} s with two, and a process holds {held[0]:.0f} MB "
         f"and {held[1]:.0f} MB of anonymous memory (extrapolated). The mapped files are "
         f"{2 * STATED * WIDE / 1e9:.0f} GB of rows and {STATED * (WIDE + LINK_BYTES) / 1e9:.0f} GB of segments a "

@@ -48,7 +48,7 @@ OPENINGS, ASKED, READERS = 5, 200, (1, 8)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000,1000000", help="documents, comma-separated")
+    parser.add_argument("--sizes", default="10000,30000,100000,1000000", help="documents, comma-separated")
     parser.add_argument("--folder", type=Path, help="where collections are built and stay")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", choices=sorted(CHILDREN), help=argparse.SUPPRESS)

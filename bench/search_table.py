@@ -43,8 +43,9 @@ HEAD = (
     "their scores are what they answer with; crossfade's graphs, which only propose, keep int8 (docs/decisions/0010), "
     "and a kernel walks them from the rows with the nearest codes (docs/decisions/0011, 0012). "
     "Real rows are dearer than synthetic ones: where many texts are nearly the same, graphs are asked until they find "
-    "97 % of what is nearest to stand-ins for queries (98 % for the real ones), the plain ones 95 %; and known errors "
-    "are carried over between documents alike.",
+    "97 % of what is nearest to stand-ins for queries, which is 99 % for real ones, the plain ones 95 %; and known "
+    "errors are carried over between documents alike. [search-avx2.md](search-avx2.md) has an earlier commit on a "
+    "processor without AVX-512.",
 )
 
 
