@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from pathlib import Path
@@ -196,10 +197,9 @@ def test_a_search_does_not_wait_for_the_log(docs: cf.Collection, folder: Path, m
 
 
 def test_what_is_noted_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many documents those looked at most are remembered, of many texts the first, of many searches so many."""
+    """Of many documents those looked at most are remembered, of many texts the first."""
     monkeypatch.setattr(log, "MOST_KEYS", 50)
     monkeypatch.setattr(log, "MOST_TEXTS", 10)
-    monkeypatch.setattr(log, "MOST_WAITING", 300)
     noted = log.SearchLog(test_what_is_noted_stays_bounded.__get__(object))
     hot = np.arange(20, dtype=np.uint64)
     for number in range(400):
@@ -207,16 +207,29 @@ def test_what_is_noted_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         noted.note([f"text {number}"], [keys])
     first = noted.take(20)
     assert set(first.hits) == set(range(20))
-    assert first.hits[0] == pytest.approx(300)
+    assert first.hits[0] == pytest.approx(400)
     assert len(first.queries) == 10
     rest = noted.take(1_000)
     assert (len(rest.hits), rest.queries) == (30, {})
-    for _ in range(2):  # of 200 searches that came in one call
-        noted.note([f"text {number}" for number in range(200)], [hot[:1]] * 200)
-    assert noted.take(1).hits == {0: 400}
-    noted.note(["text"] * 400, [hot[:1]] * 400)
-    noted.note(["text"], [hot[:1]])
-    assert noted.take(1).hits == {0: 400}
+
+
+@pytest.mark.parametrize("together", [1, 1_000])
+def test_of_very_many_searches_some_stand_for_all(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they come faster than they are added up few are kept in memory, one by one or many in a call; what they
+    count is right on average, and right altogether for those that come slowly."""
+    monkeypatch.setattr(log, "ALL_NOTED", 200)
+    monkeypatch.setattr(log, "random", random.Random(0))
+    count, keys = 100_000, np.array([3, 4], np.uint64)
+    noted = log.SearchLog(test_of_very_many_searches_some_stand_for_all.__get__(object))
+    for _ in range(count // together):
+        noted.note(["text"] * together, [keys] * together)
+    assert noted._entries.qsize() < 200 * (np.log2(1 + count / 200) + 3)
+    taken = noted.take(10)
+    assert taken.queries["text"][0] == pytest.approx(count, rel=0.25)
+    assert taken.hits[3] == taken.queries["text"][0]
+    assert taken.hits[4] == pytest.approx(taken.hits[3] * 100 / 101)
+    noted.note(["text"] * 200, [keys] * 200)
+    assert noted.take(10).queries["text"][0] == 200
 
 
 @pytest.mark.parametrize("largest", [3, 500, 2**20, 5 * 2**20])

@@ -36,7 +36,7 @@ class Query:
 
     Args:
         text: The text.
-        count: How often.
+        count: How often; an estimate where it was one of more than 50 searches a second.
         last_at: When for the last time, in Unix seconds.
         failing: How often it was reported as failing.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import queue
+import random
 import threading
 import time
 import weakref
@@ -17,7 +18,9 @@ import numpy.typing as npt
 from crossfade.errors import CrossfadeError
 
 INTERVAL_SECONDS = 10.0  # between two writes by the timer
-MOST_WAITING = 20_000  # searches noted and not yet added up; beyond them searches go unnoted
+# So many searches are noted one by one until they are added up; of the next so many every second one, which counts
+# twice, then every fourth, and so on. So adding up takes milliseconds, and memory is bounded, however many come.
+ALL_NOTED = 500
 MOST_KEYS = 100_000  # the documents looked at least are forgotten beyond
 MOST_TEXTS = 10_000
 # A document of rank r (from 0) counts 1 / (1 + (r / 10)²): the first once, the eleventh half, the hundredth next to
@@ -34,6 +37,15 @@ class Noted(NamedTuple):
 
     hits: dict[int, float]
     queries: dict[str, tuple[int, float]]
+
+
+class _Entry(NamedTuple):
+    """A search: when, for how many it stands, its text where that may be kept, and what it looked at."""
+
+    at: float
+    weight: int
+    texts: Sequence[str]
+    considered: Keys
 
 
 def amounts(keys: npt.NDArray[np.uint64] | npt.NDArray[np.int64]) -> Amounts:
@@ -60,7 +72,7 @@ class SearchLog:
 
     def __init__(self, write: Callable[[], None]) -> None:
         self._write = weakref.WeakMethod(write)
-        self._entries: queue.SimpleQueue[tuple[float, Sequence[str], Keys]] = queue.SimpleQueue()
+        self._entries: queue.SimpleQueue[_Entry] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._keys: Keys = np.empty(0, np.uint64)
         self._amounts: Amounts = np.empty(0, np.float64)
@@ -72,9 +84,10 @@ class SearchLog:
     def note(self, texts: Sequence[str], considered: Sequence[Keys]) -> None:
         """Notes searches: their texts, where they may be kept, and the documents each looked at, best first."""
         now = time.time()
-        if self._entries.qsize() < MOST_WAITING:
-            for at, keys in enumerate(considered):
-                self._entries.put((now, texts[at : at + 1], keys))
+        for place, keys in enumerate(considered):
+            weight = 1 << self._entries.qsize() // ALL_NOTED
+            if weight == 1 or random.random() * weight < 1.0:
+                self._entries.put(_Entry(now, weight, texts[place : place + 1], keys))
         if time.monotonic() >= self._due and self._starting.acquire(blocking=False):
             try:
                 self._start_writing()
@@ -121,12 +134,12 @@ class SearchLog:
         keys, counted = [self._keys], [self._amounts]
         with contextlib.suppress(queue.Empty):
             while True:
-                at, texts, considered = self._entries.get_nowait()
+                at, weight, texts, considered = self._entries.get_nowait()
                 for text in texts:
                     if text in self._queries or len(self._queries) < MOST_TEXTS:
-                        self._queries[text] = self._queries.get(text, (0, at))[0] + 1, at
+                        self._queries[text] = self._queries.get(text, (0, at))[0] + weight, at
                 keys.append(considered)
-                counted.append(amounts(considered))
+                counted.append(weight * amounts(considered))
         if len(keys) == 1:
             return
         self._keys, self._amounts = _summed(np.concatenate(keys), np.concatenate(counted))
