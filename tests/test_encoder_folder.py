@@ -71,7 +71,7 @@ def test_dense_layers_are_part_of_the_graph(tmp_path: Path) -> None:
     )
     first = write_dense(folder, "2_Dense", HIDDEN, 48)
     second = write_dense(folder, "3_Dense", 48, 8, bias=False, activation_function=IDENTITY)
-    encoder = Encoder.load(folder)
+    encoder = Encoder.load(folder, precision="float32")
     hidden = np.tanh(first["linear.weight"].astype(np.float64) @ pooled() + first["linear.bias"])
     expected = second["linear.weight"].astype(np.float64) @ hidden
     rows = encoder.encode(["alpha beta", "alpha beta gamma delta epsilon zeta"])
@@ -87,7 +87,8 @@ def test_dense_layers_behind_an_onnx_file(tmp_path: Path) -> None:
     layer = write_dense(folder, "2_Dense", 8, 5)
     table = np.random.default_rng(7).standard_normal((len(WORDS), 8)).astype(np.float32)
     expected = np.tanh(layer["linear.weight"] @ table[IDS].mean(axis=0) + layer["linear.bias"]).astype(np.float64)
-    np.testing.assert_allclose(Encoder.load(folder).encode(["alpha beta"])[0], unit(expected), atol=2e-6)
+    rows = Encoder.load(folder, precision="float32").encode(["alpha beta"])
+    np.testing.assert_allclose(rows[0], unit(expected), atol=2e-6)
 
 
 def test_dense_layers_are_part_of_the_space(tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_small_letters_are_the_tokenizers_business(tmp_path: Path) -> None:
     parts = tokenizers.normalizers.Sequence([tokenizers.normalizers.NFD(), tokenizers.normalizers.Lowercase()])
     tokenizer.normalizer = parts
     (folder / "tokenizer.json").write_text(tokenizer.to_str())
-    rows = Encoder.load(folder).encode(["Alpha BETA", "alpha beta"])
+    rows = Encoder.load(folder, precision="float32").encode(["Alpha BETA", "alpha beta"])
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
 
 

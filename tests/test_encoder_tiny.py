@@ -62,17 +62,18 @@ def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
     """float16 weights load, and give nearly the rows of float32."""
     weights = random_weights()
     halves = {name: value.astype(np.float16) for name, value in weights.items()}
-    wide = Encoder.load(write_bert(tmp_path / "a", weights)).encode(["alpha beta gamma"])
+    wide = Encoder.load(write_bert(tmp_path / "a", weights), precision="float32").encode(["alpha beta gamma"])
     folder = write_bert(tmp_path / "b")
     (folder / "model.safetensors").write_bytes(safetensors.numpy.save(halves))
-    np.testing.assert_allclose(Encoder.load(folder).encode(["alpha beta gamma"]), wide, atol=5e-3)
+    np.testing.assert_allclose(Encoder.load(folder, precision="float32").encode(["alpha beta gamma"]), wide, atol=5e-3)
 
 
 def test_prefix_is_put_before_the_text(tmp_path: Path) -> None:
     """A query is encoded as the prefix and the text; a document without a prefix as it is."""
-    plain = Encoder.load(write_bert(tmp_path / "plain"))
+    plain = Encoder.load(write_bert(tmp_path / "plain"), precision="float32")
     prompts = {"prompts": {"query": "query : ", "document": ""}}
-    prefixed = Encoder.load(write_bert(tmp_path / "prefixed", config_sentence_transformers=prompts))
+    folder = write_bert(tmp_path / "prefixed", config_sentence_transformers=prompts)
+    prefixed = Encoder.load(folder, precision="float32")
     np.testing.assert_array_equal(prefixed.encode(["alpha"], "query"), plain.encode(["query : alpha"]))
     np.testing.assert_array_equal(prefixed.encode(["alpha"]), plain.encode(["alpha"]))
 
@@ -126,7 +127,7 @@ def test_lengths_are_not_rounded_beyond_the_positions(tmp_path: Path) -> None:
     weights = random_weights()
     weights["embeddings.position_embeddings.weight"] = weights["embeddings.position_embeddings.weight"][:13]
     config = CONFIG | {"max_position_embeddings": 13}
-    encoder = Encoder.load(write_bert(tmp_path / "m", weights, config))
+    encoder = Encoder.load(write_bert(tmp_path / "m", weights, config), precision="float32")
     assert encoder.space.max_tokens == 13
     assert encoder.encode(["alpha " * 30, "beta"]).shape == (2, HIDDEN)
 
@@ -136,7 +137,7 @@ def test_dot_space_keeps_lengths(tmp_path: Path) -> None:
     folder = write_bert(
         tmp_path / "m", config_sentence_transformers={"similarity_fn_name": "dot"}, modules=[{"type": "x.Transformer"}]
     )
-    row = Encoder.load(folder).encode(["alpha beta"])[0]
+    row = Encoder.load(folder, precision="float32").encode(["alpha beta"])[0]
     np.testing.assert_allclose(row, reference_rows(random_weights(), [2, 4, 5, 3]).mean(axis=0), atol=1e-5)
 
 

@@ -24,7 +24,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 # Up to here all rows a filter leaves are scored: 20,000 rows of 384 values take as long as a few searches.
 EXACT_ROWS = 20_000
 # To score so many rows costs no more than to ask a graph for one more.
-_ROWS_A_CANDIDATE = 10
+ROWS_A_CANDIDATE = 10
 # Of so many keys it is counted how many may be found and have a row.
 _SAMPLED = 16_384
 _WIDEN = 4
@@ -99,7 +99,7 @@ class VersionIndex:
         admitted = self._admitted(dead, allowed)
         shares = [self._share(segment, max(count, _LEAST)) for segment in self._segments]
         asked = [_Asked(*it, admitted.dilution) for it in zip(self._segments, shares, strict=True)]
-        if (allowed is not None and admitted.left <= EXACT_ROWS) or admitted.cost_less_than(asked):
+        if allowed is not None and (admitted.left <= EXACT_ROWS or admitted.cost_less_than(asked)):
             every = self._every(admitted)
             for row, query in enumerate(queries):
                 keys[row], scores[row], *_ = self._rank(query, count, [every], admitted)
@@ -229,7 +229,7 @@ class _Admitted(NamedTuple):
 
     def cost_less_than(self, asked: Sequence[_Asked]) -> bool:
         """Whether to score all that may be found costs less than to ask segments so."""
-        return self.left <= _ROWS_A_CANDIDATE * sum(it.depth for it in asked)
+        return self.left <= ROWS_A_CANDIDATE * sum(it.depth for it in asked)
 
 
 class _Asked(NamedTuple):
