@@ -30,11 +30,11 @@ NEVER = 10**6  # a tail that is never sealed
 DAY = 24 * 3_600.0
 true_time = time.time
 assert mmap.PAGESIZE
-version.ROWS_A_CANDIDATE = 0  # graphs of a few rows are asked as large ones are
 
 
 def prepare(arguments: dict[str, Any]) -> None:
-    """Computes what the children would else compute one by one."""
+    """Computes what children would else compute one by one, and has graphs of a few rows asked as large ones are."""
+    version.ROWS_A_CANDIDATE = 0
     if "seed" in arguments:
         history.at(arguments["seed"], arguments.get("first", 0) + arguments.get("number", 0) + 64)
 
