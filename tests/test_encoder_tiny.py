@@ -127,7 +127,7 @@ def test_lengths_are_not_rounded_beyond_the_positions(tmp_path: Path) -> None:
     weights = random_weights()
     weights["embeddings.position_embeddings.weight"] = weights["embeddings.position_embeddings.weight"][:13]
     config = CONFIG | {"max_position_embeddings": 13}
-    encoder = Encoder.load(write_bert(tmp_path / "m", weights, config), precision="float32")
+    encoder = Encoder.load(write_bert(tmp_path / "m", weights, config))
     assert encoder.space.max_tokens == 13
     assert encoder.encode(["alpha " * 30, "beta"]).shape == (2, HIDDEN)
 

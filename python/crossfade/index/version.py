@@ -26,7 +26,7 @@ EXACT_ROWS = 20_000
 # To score so many rows costs no more than to ask a graph for one more.
 ROWS_A_CANDIDATE = 10
 # Of so many keys it is counted how many may be found and have a row.
-_SAMPLED = 16_384
+_SAMPLED = 2_048
 _WIDEN = 4
 # Standard deviations by which a segment may have more of the best rows than its share, as in drawing lots.
 _CHANCE = 4.0

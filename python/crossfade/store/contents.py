@@ -103,8 +103,9 @@ class Contents:
             reader = VectorFile.map(folder, file.id, self.space.dim, self.space.fingerprint)
             file_keys = reader.refresh(FileExtent(file.rows, file.block_bytes)).keys
             keys += [file_keys[part.start : part.stop] for part in mine]
-            rows += [reader.rows()[part.start : part.stop] for part in mine]
-            if not all(np.isfinite(some).all() for some in rows):
+            of_file = [reader.rows()[part.start : part.stop] for part in mine]
+            rows += of_file
+            if not all(np.isfinite(part).all() for part in of_file):
                 raise DamagedFile(
                     f"vectors of {file.id} in {folder} are not finite; crossfade doctor says what is left"
                 )
