@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import crossfade as cf
+from crossfade.bridge import files
 from crossfade.search import Explanation
 from crossfade.search.fade import Fade
 from support import COUNT, documents, filled, text_of
@@ -113,6 +114,19 @@ def test_whose_scores_they_are_after_a_cutover_to_both(folder: Path, old: cf.Enc
         answer = told(without_old)
         assert all((hit.new_score, hit.new, hit.old) == ("true", hit.score, None) for hit in answer.hits)
         assert answer.reason == "old encoder missing"
+
+
+def test_what_a_newer_crossfade_has_learned_is_done_without(
+    docs: cf.Collection, new: cf.Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only the Bridge is of a newer format, this process's searches go on by the old version alone."""
+    docs.migrate(new).run(until=0.6)
+    assert told(docs).reason == "covered"
+    monkeypatch.setattr(files, "FORMAT", files.FORMAT - 1)
+    docs._searcher._fade = None
+    answer = told(docs)
+    assert (answer.method, answer.reason) == ("live", "not fitted")
+    assert {(hit.version, hit.old) for hit in answer.hits} == {(1, hit.score) for hit in answer.hits}
 
 
 @pytest.mark.parametrize(("documents", "reason"), [(200, "guard"), (20, "few documents")])

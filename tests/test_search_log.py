@@ -14,6 +14,7 @@ import pytest
 import crossfade as cf
 from crossfade.catalog import database, searched
 from crossfade.errors import InvalidInput, ReadOnlyCollection
+from crossfade.search.replay import replay
 from crossfade.store import log
 from crossfade.store import store as store_of_documents
 from support import COUNT, NEW, content_of, filled, holds_in_a_child, text_of, wait_until, wrapped
@@ -179,6 +180,14 @@ def test_a_search_answers_where_no_thread_can_be_started(
     docs._store.log._due = float("inf")
     docs.close()
     assert hits_of(folder) == {"d5": 1}
+
+
+def test_a_version_that_was_dropped_is_not_asked_the_log(docs: cf.Collection) -> None:
+    """Who would replay the log for it, while another process drops it, gets nothing and no error."""
+    docs.search(text_of(5))
+    docs.queries()
+    store, encoders = docs._store, docs._encoders
+    assert (len(replay(store, encoders, 1)), len(replay(store, encoders, 99))) == (1, 0)
 
 
 def test_a_search_does_not_wait_for_the_log(docs: cf.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
