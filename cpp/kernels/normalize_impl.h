@@ -6,8 +6,7 @@
 namespace crossfade {
 namespace {
 
-// Two sums at a time: one alone would wait for the previous multiply-add, about four cycles each. Rows follow one another, so
-// that the processor reads ahead by itself; asked for, they come later.
+// Two sums at a time: one alone would wait for the previous multiply-add, about four cycles each.
 inline double sum_of_squares(const float* x, size_t d) {
     Wide even = wide_zero();
     Wide odd = wide_zero();
@@ -74,6 +73,8 @@ inline void scale_aligned(const float* x, size_t d, const Factor& factor, Out* o
     if (before > 0) store_first(out, factor.times(load_first(x, before)), before);
     size_t i = before;
     for (; i + lanes <= d; i += lanes) {
+        // A row that is scaled was read to be summed: meanwhile the next ones can be on their way.
+        if (read_ahead > 0) __builtin_prefetch(reinterpret_cast<const char*>(x + i) + read_ahead);
         if (past_caches) {
             stream(out + i, factor.times(load(x + i)));
         } else {

@@ -22,6 +22,7 @@ struct Wide {
 constexpr size_t lanes = 8;
 constexpr size_t panel_vectors = 2;  // with 6 rows: 12 accumulators of 16 registers
 constexpr size_t panel_depth = 192;  // 12 KB of the matrix: they stay in the first-level cache for all rows
+constexpr size_t read_ahead = 6144;  // bytes asked for ahead where rows that follow one another are scaled
 
 // The first `count` of eight lanes, 0 ≤ count ≤ 8.
 inline __m256i first_lanes(size_t count) {

@@ -22,6 +22,7 @@ struct Wide {
 constexpr size_t lanes = 16;
 constexpr size_t panel_vectors = 4;  // with 6 rows: 24 accumulators of 32 registers
 constexpr size_t panel_depth = 128;  // 32 KB of the matrix: they stay in the first-level cache for all rows
+constexpr size_t read_ahead = 0;  // the processor does so by itself; asked for, rows come later
 
 // The first `count` of sixteen lanes, 0 ≤ count ≤ 16.
 inline __mmask16 first_lanes(size_t count) { return static_cast<__mmask16>((1u << count) - 1u); }

@@ -23,6 +23,7 @@ struct Wide {
 constexpr size_t lanes = 4;
 constexpr size_t panel_vectors = 4;  // with 6 rows: 24 accumulators of 32 registers
 constexpr size_t panel_depth = 192;  // 12 KB of the matrix: they stay in the first-level cache for all rows
+constexpr size_t read_ahead = 0;
 
 inline Vec zero() { return vdupq_n_f32(0.0f); }
 inline Vec broadcast(float value) { return vdupq_n_f32(value); }

@@ -16,6 +16,7 @@ using Wide = double;
 constexpr size_t lanes = 1;
 constexpr size_t panel_vectors = 8;
 constexpr size_t panel_depth = 192;
+constexpr size_t read_ahead = 0;
 
 inline float from_bits(uint32_t bits) {
     float value;

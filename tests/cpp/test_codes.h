@@ -19,6 +19,8 @@ public:
         // Few different bytes, so that many codes are equally far.
         for (std::size_t i = 0; i < codes_.size(); ++i) codes_[i] = std::uint64_t{random.below(4)} << random.below(64);
         for (std::size_t w = 0; w < words; ++w) code_[w] = std::uint64_t{random.below(4)} << random.below(64);
+        // The first code differs in every bit, as many as can be.
+        for (std::size_t w = 0; w < words; ++w) codes_[w * codes_abreast] = ~code_[w];
     }
 
     void test(const Kernels& kernels) {
@@ -62,7 +64,7 @@ private:
 
 inline void test_codes(const Kernels& kernels) {
     for (const std::size_t n : {1u, 7u, 8u, 9u, 255u, 257u, 1100u, 3000u}) {
-        for (const std::size_t words : {1u, 2u, 6u, 13u}) CodesCase(n, words).test(kernels);
+        for (const std::size_t words : {1u, 2u, 6u, 13u, 40u, 70u}) CodesCase(n, words).test(kernels);
     }
 }
 
