@@ -15,6 +15,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from crossfade.encoder import Encoder
+from crossfade.encoder.engines import EngineName
 from crossfade.encoder.transformer_graph import relative_buckets
 from crossfade.errors import ModelDamaged, ModelError
 
@@ -146,8 +147,9 @@ def test_graph_computes_the_published_formulas(tmp_path: Path) -> None:
     assert_close(rows, [reference_rows(weights, text).mean(axis=0) for text in ids])
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("pooling", list(POOLERS))
-def test_every_pooling(tmp_path: Path, pooling: str) -> None:
+def test_every_pooling(tmp_path: Path, pooling: str, engine: EngineName) -> None:
     """Mean, first and largest over the real tokens, in one batch with longer texts."""
     weights = random_weights()
     folder = write_mpnet(tmp_path / "m", weights)
@@ -155,7 +157,7 @@ def test_every_pooling(tmp_path: Path, pooling: str) -> None:
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": pooling}))
     texts, ids = random_texts([1, 5, 17, 60])
     assert_close(
-        Encoder.load(folder, precision="float32").encode(texts),
+        Encoder.load(folder, precision="float32", engine=engine).encode(texts),
         [POOLERS[pooling](reference_rows(weights, text)) for text in ids],
     )
 

@@ -61,6 +61,11 @@ class GraphBuilder:
         self.initializers: list[onnx.TensorProto] = []
         self.weights: dict[str, NDArray[np.generic]] = {}
 
+    @property
+    def attends_by_weights(self) -> bool:
+        """Whether attentions make their own products of rows and weights, which spares a lone text a twentieth."""
+        return MASK not in self.inputs
+
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         """Store `value` as an initialiser."""
         if value.dtype in OUTSIDE and value.size >= MIN_OUTSIDE:

@@ -22,6 +22,8 @@ class Int8Builder(GraphBuilder):
     A row's rounding depends on that row alone, so that a text's vector doesn't depend on its batch.
     """
 
+    attends_by_weights = False  # that would be in float32
+
     def linear(self, source: str, weight: NDArray[np.float32], name: str) -> str:
         columns, depth = weight.shape
         values, scales = rounded(weight)

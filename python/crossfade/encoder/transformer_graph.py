@@ -23,6 +23,7 @@ IR_VERSION = 8
 # Operators that the CPU provider of onnxruntime fuses: attention, bias + GELU. Not its
 # residual + LayerNorm, which takes a tenth of MiniLM-L6's time where the plain operators take a fortieth.
 FUSED = "com.microsoft"
+NO_PAST = ""  # of tokens attended to before
 # MPNet counts positions from the row behind this one, and gives this one to a token with this id.
 PADDING = 1
 # Distances from this one on share a bucket.
@@ -62,8 +63,11 @@ def transformer_graph(
     )
     mask = graph.node("Cast", [MASK], "mask32", to=TensorProto.INT32) if MASK in graph.inputs else ""
     added = [mask, *_SCORES[family.name](graph, weights, family.known_positions(config))]
+    asking = hidden
     for layer in range(config.layers):
-        hidden = _layer(graph, family, config, weights, f"encoder.layer.{layer}", hidden, added)
+        if layer == config.layers - 1 and space.pooling == "cls":
+            asking, added = _first_token(graph, hidden, added)
+        asking = hidden = _layer(graph, family, config, weights, f"encoder.layer.{layer}", hidden, asking, added)
     finish(graph, hidden, space, dense)
     return graph.graph(space.dim, [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)], IR_VERSION)
 
@@ -137,6 +141,16 @@ _SCORES: dict[str, Callable[[GraphBuilder, Weights, int], list[str]]] = {
 }
 
 
+def _first_token(graph: GraphBuilder, hidden: str, added: Sequence[str]) -> tuple[str, list[str]]:
+    """The states and attention inputs of a last layer of which only the first token's vector is wanted.
+
+    All tokens are attended to, by one: of a layer's twelve products by a square, ten are made for it alone.
+    """
+    mask, *scores = added
+    asking = graph.node("Gather", [hidden, "zero"], "first_token", axis=1)
+    return asking, [mask, *(graph.node("Gather", [it, "zero"], f"{it}.first_token", axis=2) for it in scores)]
+
+
 def _layer(
     graph: GraphBuilder,
     family: Family,
@@ -144,8 +158,11 @@ def _layer(
     weights: Weights,
     prefix: str,
     hidden: str,
+    asking: str,
     added: Sequence[str],
 ) -> str:
+    """The states of the tokens `asking`, which attend to those of `hidden`."""
+
     def linear(part: str, source: str) -> str:
         return graph.linear(source, weights[f"{prefix}.{part}.weight"], f"{prefix}.{part}")
 
@@ -161,16 +178,8 @@ def _layer(
             "LayerNormalization", [summed, scale, shift], f"{prefix}.{norm}", axis=-1, epsilon=config.layer_norm_eps
         )
 
-    parts = (family.query, family.key, family.value)
-    biases = np.concatenate([weights[f"{prefix}.{part}.bias"] for part in parts])
-    context = graph.node(
-        "MultiHeadAttention",
-        [*(linear(part, hidden) for part in parts), graph.constant(f"{prefix}.qkv.bias", biases), *added],
-        f"{prefix}.context",
-        domain=FUSED,
-        num_heads=config.heads,
-    )
-    attended = add_and_norm(family.attended, family.attention_norm, context, hidden)
+    context = _attention(graph, family, config, weights, prefix, hidden, asking, added)
+    attended = add_and_norm(family.attended, family.attention_norm, context, asking)
     widened = graph.node(
         "BiasGelu",
         [linear("intermediate.dense", attended), bias("intermediate.dense")],
@@ -178,3 +187,27 @@ def _layer(
         domain=FUSED,
     )
     return add_and_norm("output.dense", "output.LayerNorm", widened, attended)
+
+
+def _attention(
+    graph: GraphBuilder,
+    family: Family,
+    config: Config,
+    weights: Weights,
+    prefix: str,
+    hidden: str,
+    asking: str,
+    added: Sequence[str],
+) -> str:
+    """What the tokens `asking` take of those of `hidden`; by one operator where they are the same."""
+    parts = [f"{prefix}.{part}" for part in (family.query, family.key, family.value)]
+    matrices = [weights[f"{part}.weight"] for part in parts]
+    bias = graph.constant(f"{prefix}.qkv.bias", np.concatenate([weights[f"{part}.bias"] for part in parts]))
+    if asking == hidden and graph.attends_by_weights:
+        mask, *scores = added
+        matrix = graph.constant(f"{prefix}.qkv.weight", np.concatenate(matrices).T)
+        operator, inputs = "Attention", [hidden, matrix, bias, mask, NO_PAST, *scores]
+    else:
+        products = map(graph.linear, (asking, hidden, hidden), matrices, parts)
+        operator, inputs = "MultiHeadAttention", [*products, bias, *added]
+    return graph.node(operator, inputs, f"{prefix}.context", domain=FUSED, num_heads=config.heads)
