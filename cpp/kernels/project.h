@@ -26,7 +26,7 @@ static inline size_t project_block_rows(size_t d_in, size_t d_out) {
 enum class Arithmetic : uint8_t {
     float32,     // as they are
     bfloat16,    // rounded to bfloat16, of which two are multiplied at a time
-    bfloat16x3,  // each as a sum of two bfloat16, high + low, and of their four products all but low · low
+    bfloat16x3,  // at least as nearly as in sums of two bfloat16, high + low, of whose four products low · low is left out
 };
 
 struct Projection {

@@ -13,12 +13,14 @@ constexpr size_t panel_width = panel_vectors * lanes;
 
 constexpr size_t round_up(size_t size, size_t step) { return (size + step - 1) / step * step; }
 
-// Whether two bfloat16 stand in the place of a float. Where nothing multiplies them so, they are floats that need few bits.
+// Whether two bfloat16 stand in the place of a float. Where nothing multiplies them so, one is a float that needs few bits, and
+// the sum of two of them is a float as it is.
 #ifdef CROSSFADE_PAIRS
 inline bool in_pairs(const Projection& p) { return p.arithmetic != Arithmetic::float32; }
 #else
 constexpr bool in_pairs(const Projection&) { return false; }
 #endif
+inline bool as_they_are(const Projection& p) { return !in_pairs(p) && p.arithmetic != Arithmetic::bfloat16; }
 
 #ifdef CROSSFADE_TILES
 // Matrix tiles are 16 rows of 16 floats or pairs; in pairs, all sizes are rounded up to whole ones.
@@ -36,9 +38,9 @@ inline size_t row_stride(const Projection&, size_t size) { return size; }
 // Input columns, or pairs of them: what one multiply-add takes. Both have the size of a float.
 inline size_t part_depth(const Projection& p) { return in_pairs(p) ? whole_tiles(p, (p.d_in + 1) / 2) : p.d_in; }
 
-// With bfloat16x3 the three products are one product of three times the depth, the smallest terms first: rows are
+// With bfloat16x3 in pairs the three products are one product of three times the depth, the smallest terms first: rows are
 // low, high, high; the matrix is high, low, high.
-inline size_t parts_of(const Projection& p) { return p.arithmetic == Arithmetic::bfloat16x3 ? 3 : 1; }
+inline size_t parts_of(const Projection& p) { return in_pairs(p) && p.arithmetic == Arithmetic::bfloat16x3 ? 3 : 1; }
 inline bool row_part_is_low(const Projection& p, size_t part) { return parts_of(p) == 3 && part == 0; }
 inline bool matrix_part_is_low(const Projection& p, size_t part) { return parts_of(p) == 3 && part == 1; }
 inline size_t depth_of(const Projection& p) { return parts_of(p) * part_depth(p); }
@@ -61,7 +63,7 @@ inline Vec low_part(Vec value) { return subtract(value, rounded_to_bfloat(value)
 // The part of an operand that is multiplied; in pairs, it is still to be rounded.
 inline Vec part_of(const Projection& p, Vec value, bool low) {
     const Vec part = low ? low_part(value) : value;
-    return p.arithmetic == Arithmetic::float32 || in_pairs(p) ? part : rounded_to_bfloat(part);
+    return as_they_are(p) || in_pairs(p) ? part : rounded_to_bfloat(part);
 }
 
 // A part of a row of the matrix; zeros beyond its last row and column.
@@ -147,7 +149,7 @@ inline void prepare_row(const Projection& p, const In* x, float* out) {
 // Rows of a block, and zeros up to whole tiles: in the scratch memory, unless they can be used where they lie.
 template <typename In>
 inline Operands operands_of(const Projection& p, const In* x, ptrdiff_t stride, size_t n, float* scratch) {
-    if (is_float(x) && !p.center && p.arithmetic == Arithmetic::float32) return {reinterpret_cast<const float*>(x), stride};
+    if (is_float(x) && !p.center && as_they_are(p)) return {reinterpret_cast<const float*>(x), stride};
     const size_t to_next = operand_stride(p);
     float* row = scratch;
     for (size_t i = 0; i < n; ++i, x += stride, row += to_next) prepare_row(p, x, row);

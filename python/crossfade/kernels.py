@@ -171,7 +171,8 @@ def project(
             sums in float32; for many rows, about twice as fast where the processor multiplies bfloat16, and several
             times with "amx". "bfloat16x3": both as a high and a low part in bfloat16, three of whose four products
             are summed (Henry, Tang and Heinecke 2019): errors more than 100 times smaller than with "bfloat16" for
-            three times the work, which is faster than float32 with "amx" only.
+            three times the work, which is faster than float32 with "amx" only. Where the processor doesn't multiply
+            bfloat16, it is "float32".
         out: Where to write, `(n, d_out)` or `(d_out,)`, float32, float16 or bfloat16, apart from the inputs. None
             allocates it, float32.
         bad: Where to mark rows whose result isn't finite, or is all zeros where unit rows are asked for, `(n,)`, bool;
