@@ -88,6 +88,13 @@ struct RankedList {
     size_t n;
 };
 
+// b where `second`, else a. Where that can't be foretold, a branch costs more than all else, and a compiler may make one of a
+// condition.
+template <typename T>
+inline T chosen(T a, T b, bool second) {
+    return a ^ ((a ^ b) & (T{0} - static_cast<T>(second)));
+}
+
 // A candidate's place in the order, as a number: the higher the better, 0 for none. Keys that need more than 32 bits share a
 // place, for which the lower half is 0.
 using Rank = uint64_t;
@@ -131,7 +138,7 @@ struct Heads {
 
     static Best better_of(const Best& a, const Best& b) {
         const bool second = b.rank > a.rank;
-        return {second ? b.place : a.place, second ? b.rank : a.rank};
+        return {chosen(a.place, b.place, second), chosen(a.rank, b.rank, second)};
     }
 
     void choose(size_t group) {
@@ -172,26 +179,18 @@ struct Heads {
     }
 };
 
-// Of two lists, what comes next is one comparison, whose outcome can't be foretold either. What would come after it is read from
-// both before it is known, so that the next comparison waits for this one only.
-inline void merge_two(const RankedList& a, const RankedList& b, Written& written, size_t k) {
+// Of two lists, what comes next is one comparison. b begins `apart` places behind a, in the same arrays.
+inline void merge_two(const RankedList& a, const RankedList& b, size_t apart, Written& written, size_t k) {
     size_t i = 0;
     size_t j = 0;
-    if (a.n > 0 && b.n > 0) {
-        float score_a = a.scores[0];
-        float score_b = b.scores[0];
-        while (written.places < k) {
-            const float next_a = a.scores[i + 1 < a.n ? i + 1 : i];
-            const float next_b = b.scores[j + 1 < b.n ? j + 1 : j];
-            const bool tie = score_a == score_b;
-            const bool second = (score_b > score_a) | (tie & (b.keys[j] < a.keys[i]));
-            written.take(second ? b.keys[j] : a.keys[i], second ? score_b : score_a);
-            i += !second;
-            j += second;
-            score_a = second ? score_a : next_a;
-            score_b = second ? next_b : score_b;
-            if (i == a.n || j == b.n) break;
-        }
+    while (i < a.n && j < b.n && written.places < k) {
+        const float score_a = a.scores[i];
+        const float score_b = b.scores[j];
+        const bool second = (score_b > score_a) | ((score_b >= score_a) & (b.keys[j] < a.keys[i]));
+        const size_t at = chosen(i, j + apart, second);
+        written.take(a.keys[at], a.scores[at]);
+        i += !second;
+        j += second;
     }
     for (; i < a.n && written.places < k; ++i) written.take(a.keys[i], a.scores[i]);
     for (; j < b.n && written.places < k; ++j) written.take(b.keys[j], b.scores[j]);
@@ -208,7 +207,7 @@ bool merge_ranked(const uint64_t* keys, const float* scores, size_t lists, size_
         if (!is_ranked(keys, scores, ranked[i].n)) return false;
     }
     if (lists == 2) {
-        merge_two(ranked[0], ranked[1], written, k);
+        merge_two(ranked[0], ranked[1], n, written, k);
     } else if (lists <= 4) {
         Heads<1>(ranked, lists).merge(written, k);
     } else {
