@@ -68,9 +68,8 @@ def query(report: Report, cases: Cases) -> str:
 
 def merge(report: Report, cases: Cases) -> str:
     return (
-        "Which list is next can't be foretold, nor whether a key is written already. faiss takes what comes "
-        "next without "
-        "looking for keys that come twice."
+        "Each place waits for the one before it: which list it was taken from decides what is compared next. faiss "
+        "does the same without looking for keys that come twice."
     )
 
 

@@ -53,8 +53,9 @@ def main() -> None:
     options = parser.parse_args()
     reports = [json.loads(file.read_text()) for file in options.files]
     live, memory = (json.loads(file.read_text()) if file else None for file in (options.live, options.memory))
-    options.out.write_text("\n".join(map(wrapped, page(reports, live, memory, options.note))) + "\n")
-    draw(reports, options.out.with_suffix(".svg"))
+    plot = options.out.with_suffix(".svg")
+    options.out.write_text("\n".join(map(wrapped, page(reports, plot.name, live, memory, options.note))) + "\n")
+    draw(reports, plot)
 
 
 def wrapped(line: str) -> str:
@@ -62,8 +63,8 @@ def wrapped(line: str) -> str:
     return line if line.startswith("|") else textwrap.fill(line, 120, subsequent_indent="  " * line.startswith("- "))
 
 
-def page(reports: list[Report], live: Report | None, memory: Report | None, note: str = "") -> Iterator[str]:
-    """The lines of the page."""
+def page(reports: list[Report], plot: str, live: Report | None, memory: Report | None, note: str = "") -> Iterator[str]:
+    """The lines of the page; `plot` is the picture's name."""
     machine = reports[0]["machine"]
     yield from (
         "# Encoding beside other libraries",
@@ -86,7 +87,7 @@ def page(reports: list[Report], live: Report | None, memory: Report | None, note
         yield from ("", note)
     for report in reports:
         yield from ("", *section(report))
-    yield from ("", "![documents a second of every contender](encoding.svg)", "")
+    yield from ("", f"![documents a second of every contender]({plot})", "")
     if memory:
         yield from kept(memory)
     if live:

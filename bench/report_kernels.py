@@ -1,6 +1,6 @@
 """Write docs/performance.md from what `python -m bench.kernels --json FILE` measured.
 
-python -m bench.report_kernels FILE [--out docs/performance.md]
+python -m bench.report_kernels FILE [--out docs/performance.md] [--note TEXT]
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/performance.md"))
+    parser.add_argument("--note", default="", help="what else a reader must know of the run")
     options = parser.parse_args()
     report = json.loads(options.file.read_text())
-    options.out.write_text("\n".join(page(report)) + "\n")
-    draw(report, options.out.with_suffix(".svg"))
+    plot = options.out.with_suffix(".svg")
+    options.out.write_text("\n".join(page(report, plot.name, options.note)) + "\n")
+    draw(report, plot)
 
 
-def page(report: dict[str, Any]) -> Iterator[str]:
-    """The lines of the page."""
+def page(report: dict[str, Any], plot: str, note: str = "") -> Iterator[str]:
+    """The lines of the page; `plot` is the picture's name."""
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     yield from (
@@ -44,13 +46,14 @@ def page(report: dict[str, Any]) -> Iterator[str]:
         "is the share of the machine's own ceiling, measured in the same run:",
         "",
         *ceilings(report["ceilings"]),
+        *(("", note) if note else ()),
         "",
         "| kernel | size | threads | time | beside | of the ceiling |",
         "|---|---|---|---|---|---|",
     )
     for case in report["cases"]:
         yield "| " + " | ".join(cells(case)) + " |"
-    yield from ("", "![rows a second by dims, beside the best peer and the ceiling](performance.svg)")
+    yield from ("", f"![rows a second by dims, beside the best peer and the ceiling]({plot})")
     yield from neighbours(report.get("neighbours", {}))
     if calls := report.get("concurrent_calls"):
         rates = ", ".join(f"{name} {rate:,.0f} a second" for name, rate in calls.items())
