@@ -41,6 +41,7 @@ faults: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.h')
 
 # The kernels and their C++ test for 64-bit ARM, run on the least processor of that kind.
 neon:

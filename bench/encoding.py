@@ -142,16 +142,21 @@ class Field:
             figures["tokens"] = self._ask(name, "tokens", texts[: figures["documents"]]).get("tokens", 0)
 
     def take_turns(self, texts: list[str], queries: list[str]) -> None:
-        """One round: every contender the documents, then every contender some queries, one by one."""
-        first = 20 * len(self._figures[next(iter(self._figures))]["seconds"])
-        asked = [queries[(first + index) % len(queries)] for index in range(20)]
-        for name in list(self._running):
+        """One round: every contender the documents, then every contender some queries, one by one.
+
+        Each round another one begins: what comes first finds the machine as the longer turns have left it.
+        """
+        done = len(self._figures[next(iter(self._figures))]["seconds"])
+        asked = [queries[(20 * done + index) % len(queries)] for index in range(20)]
+        names = list(self._running)
+        names = names[done % len(names) :] + names[: done % len(names)]
+        for name in names:
             figures = self._figures[name]
             answer = self._ask(name, "encode", texts[: figures["documents"]], self._rows(name, "rows"))
             if answer:
                 figures["seconds"].append(answer["seconds"])
                 figures["peak"] = max(figures.get("peak", 0), answer["peak"])
-        for name in list(self._running):
+        for name in names:
             self._figures[name]["alone_seconds"] += self._ask(name, "alone", asked).get("seconds", [])
 
     def results(self) -> list[dict[str, Any]]:

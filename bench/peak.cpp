@@ -1,4 +1,5 @@
-// How many floating-point operations a second the arithmetic units can do, in loops of nothing but multiply-adds in registers:
+// How many floating-point operations a second the arithmetic units can do, in loops of nothing but multiply-adds in
+// registers:
 //     peak THREADS
 // prints JSON, an entry for float32 and, where the processor multiplies it, one for bfloat16.
 #include <cpuid.h>

@@ -36,9 +36,10 @@ DOORS = {
 }
 
 
-def run(*command: str) -> None:
+def run(tool: str, *options: str) -> None:
     """Runs a tool of this environment in the repository; its output is the message of a failure."""
-    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    program = Path(sys.executable).with_name(tool)
+    done = subprocess.run([program, *options], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -49,10 +50,7 @@ def modules() -> Iterator[tuple[Path, ast.Module]]:
 
 def test_imports_point_down() -> None:
     """The rooms import only what lies below them (the contract stands in pyproject.toml)."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run("lint-imports", "--no-cache")
 
 
 def test_types_hold() -> None:
@@ -61,9 +59,11 @@ def test_types_hold() -> None:
 
 
 def test_style_holds() -> None:
-    """ruff accepts code and format of everything."""
+    """ruff accepts code and format of all Python, clang-format the format of all C++."""
     run("ruff", "check", ".")
     run("ruff", "format", "--check", ".")
+    native = [path for folder in ("cpp", "tests/cpp", "bench") for path in ROOT.glob(f"{folder}/**/*.[ch]*")]
+    run("clang-format", "--dry-run", "--Werror", *(str(path) for path in native if path.suffix in (".cpp", ".h")))
 
 
 def test_libraries_have_one_door() -> None:

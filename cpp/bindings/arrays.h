@@ -143,7 +143,8 @@ inline bool* marks_of(py::handle object, std::size_t n) {
     if (object.is_none()) return nullptr;
     const py::array marks = array_of(object);
     require(marks.dtype().num() == py::detail::npy_api::NPY_BOOL_ && marks.ndim() == 1, "bad must be one bool for each row");
-    require(static_cast<std::size_t>(marks.shape(0)) == n && (marks.flags() & py::array::c_style), "bad must be one bool for each row");
+    require(static_cast<std::size_t>(marks.shape(0)) == n && (marks.flags() & py::array::c_style),
+            "bad must be one bool for each row");
     require(marks.writeable(), "bad must be writeable");
     return static_cast<bool*>(const_cast<void*>(marks.data()));
 }

@@ -25,14 +25,16 @@ inline std::vector<std::uint64_t> united(const Rows& first, const Rows& second) 
     return keys;
 }
 
-// The keys of both lists, and for each its old score, what the Bridge gives, and its new score. The Bridge gives the old row's score for
-// a second query, plus a shift, by the length that is known of the key; it isn't asked where all keys have a new row. Beside them the
-// places of the keys whose length isn't known, which are not divided; and whether all scores of rows are finite.
+// The keys of both lists, and for each its old score, what the Bridge gives, and its new score. The Bridge gives the old
+// row's score for a second query, plus a shift, by the length that is known of the key; it isn't asked where all keys have a
+// new row. Beside them the places of the keys whose length isn't known, which are not divided; and whether all scores of
+// rows are finite.
 //   versions: (tables, files) of the old one and of the new one.
 //   queries: (2, d) for old rows and (d2) for new ones.
 inline std::tuple<py::array, py::array, std::vector<std::size_t>, bool> compare(
     const py::tuple& old_version, const py::tuple& new_version, const py::object& old_object, const py::object& new_object,
-    const py::object& old_queries_object, const py::object& new_query_object, const py::object& lengths_object, float shift) {
+    const py::object& old_queries_object, const py::object& new_query_object, const py::object& lengths_object,
+    float shift) {
     const Rows old_queries = matrix(rows_of(old_queries_object, Dtype::float32));
     const Rows new_query = rows_of(new_query_object, Dtype::float32);
     require(old_queries.n == 2 && new_query.single, "there must be two old queries and a new one");
@@ -104,19 +106,29 @@ inline std::size_t count_up_to(double number, std::size_t most) {
 inline bool is_share(double number) { return number >= 0.0 && number <= 1.0; }
 
 inline BlendUnits units_of(double mean, double deviation) {
-    require(std::isfinite(mean) && deviation > 0.0 && std::isfinite(deviation), "a mean must be finite, and its deviation above 0");
+    require(std::isfinite(mean) && deviation > 0.0 && std::isfinite(deviation),
+            "a mean must be finite, and its deviation above 0");
     return {mean, deviation};
 }
 
 inline BlendModel blend_model_of(const py::tuple& object) {
     const auto [scale, intercept, of_old, of_bridged, variance, shared, common, compared, smoothing, smoothed, offset] =
         numbers_of<11>(object);
-    require(scale > 0.0 && std::isfinite(scale + intercept + of_old + of_bridged), "the estimate must be finite, its scale above 0");
+    require(scale > 0.0 && std::isfinite(scale + intercept + of_old + of_bridged),
+            "the estimate must be finite, its scale above 0");
     require(variance >= 0.0 && common >= 0.0 && std::isfinite(variance + common), "a variance is out of range");
     require(is_share(shared) && is_share(smoothing), "a share must be between 0 and 1");
     require(offset > 0.0 && std::isfinite(offset), "the offset of ranks must be above 0");
-    return {scale, intercept, of_old, of_bridged, variance, {static_cast<float>(shared), static_cast<float>(common)},
-            count_up_to(compared, most_kriged), count_up_to(smoothed, most_smoothed), smoothing, offset};
+    return {scale,
+            intercept,
+            of_old,
+            of_bridged,
+            variance,
+            {static_cast<float>(shared), static_cast<float>(common)},
+            count_up_to(compared, most_kriged),
+            count_up_to(smoothed, most_smoothed),
+            smoothing,
+            offset};
 }
 
 inline ComparedRows compared_rows_of(const py::object& rows_object, const py::object& center_object, std::size_t m) {
@@ -130,9 +142,10 @@ inline ComparedRows compared_rows_of(const py::object& rows_object, const py::ob
 
 // Scores (m) and the parts (6, m) they are made of; and whether every candidate could be scored.
 inline std::tuple<py::array, py::array, bool> blend_scores(const py::object& old_object, const py::object& new_object,
-                                                    const py::object& bridged_object, const py::object& rows_object,
-                                                    const py::object& center_object, std::size_t head, const py::tuple& units,
-                                                    const py::tuple& model_object, bool bounded, double weight) {
+                                                           const py::object& bridged_object, const py::object& rows_object,
+                                                           const py::object& center_object, std::size_t head,
+                                                           const py::tuple& units, const py::tuple& model_object,
+                                                           bool bounded, double weight) {
     const Rows old_scores = rows_of(old_object, Dtype::float32);
     const std::size_t m = old_scores.d;
     require(old_scores.single && head <= m, "scores must be vectors, head within them");
@@ -142,11 +155,12 @@ inline std::tuple<py::array, py::array, bool> blend_scores(const py::object& old
     const ComparedRows rows = compared_rows_of(rows_object, center_object, m);
     const auto [old_mean, old_deviation, new_mean, new_deviation, shown_mean, shown_deviation] = numbers_of<6>(units);
     require(is_share(weight), "the weight must be between 0 and 1");
-    const BlendQuery query{units_of(old_mean, old_deviation), units_of(new_mean, new_deviation), units_of(shown_mean, shown_deviation),
-                           bounded, weight};
+    const BlendQuery query{units_of(old_mean, old_deviation), units_of(new_mean, new_deviation),
+                           units_of(shown_mean, shown_deviation), bounded, weight};
     const BlendModel model = blend_model_of(model_object);
     const BlendCandidates candidates{old_scores.as<float>(), new_scores.as<float>(), bridged_scores.as<float>(), m, head};
-    const bool unknown = std::any_of(candidates.new_scores, candidates.new_scores + m, [](float score) { return std::isnan(score); });
+    const bool unknown =
+        std::any_of(candidates.new_scores, candidates.new_scores + m, [](float score) { return std::isnan(score); });
     require(!unknown || rows.data || !(model.errors.shared > 0.0f), "rows are needed where a new score is missing");
 
     py::array_t<float> scores(static_cast<py::ssize_t>(m));
@@ -166,7 +180,7 @@ inline std::tuple<py::array, py::array, bool> blend_scores(const py::object& old
 
 // The order of blended scores, and what users see.
 inline std::tuple<py::array, py::array> order_blended(const py::object& keys_object, const py::object& blended_object,
-                                                     const py::object& own_object) {
+                                                      const py::object& own_object) {
     const Rows keys = keys_of(keys_object);
     const Rows blended = optional_vector(blended_object, Dtype::float32, keys.d);
     const Rows own = optional_vector(own_object, Dtype::float32, keys.d);

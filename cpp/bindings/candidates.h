@@ -32,7 +32,7 @@ inline py::tuple pair_of(py::handle object) {
 
 // The files of a version, as (number, rows) each.
 class Files {
-   public:
+public:
     explicit Files(const py::sequence& files) {
         for (const py::handle entry : files) {
             const py::tuple pair = pair_of(entry);
@@ -54,7 +54,7 @@ class Files {
     std::size_t size() const { return files_.size(); }
     const Rows& rows(std::size_t at) const { return files_[at].rows; }
 
-   private:
+private:
     struct File {
         std::int64_t number;
         Rows rows;
@@ -69,7 +69,7 @@ class Files {
 
 // Rows of several files that are scored together, and whose places in the result they are.
 class Gathered {
-   public:
+public:
     explicit Gathered(const Files& files) : files_(files), rows_(files.size()), targets_(files.size()) {}
 
     // Whether there is such a row; then it is scored into `target`.
@@ -98,7 +98,7 @@ class Gathered {
         }
     }
 
-   private:
+private:
     const Files& files_;
     std::vector<std::vector<std::int64_t>> rows_;
     std::vector<std::vector<std::size_t>> targets_;
@@ -140,8 +140,8 @@ inline std::int64_t gather(const py::tuple& tables, const py::sequence& files_ob
 }
 
 // Scores (q, m) of the rows of keys, NaN where a key has none; and whether all others are finite.
-inline std::tuple<py::array, bool> score(const py::tuple& tables, const py::sequence& files_object, const py::object& keys_object,
-                                         const py::object& queries_object) {
+inline std::tuple<py::array, bool> score(const py::tuple& tables, const py::sequence& files_object,
+                                         const py::object& keys_object, const py::object& queries_object) {
     const Places places(tables);
     const Rows queries = matrix(rows_of(queries_object, Dtype::float32));
     const Files files(files_object, queries);
@@ -188,9 +188,9 @@ inline void scan(const Rows& rows, const Rows& keys, const Mask& dead, const Mas
     }
 }
 
-// The `count` best of one query: of candidates that are scored already, of lists of proposed keys, which are scored by their rows,
-// and of rows that are scanned, as (rows, keys) each. Beside their keys and scores: how many keys of each list were admitted and
-// have a row, the least of their scores, and whether all scores are finite.
+// The `count` best of one query: of candidates that are scored already, of lists of proposed keys, which are scored by their
+// rows, and of rows that are scanned, as (rows, keys) each. Beside their keys and scores: how many keys of each list were
+// admitted and have a row, the least of their scores, and whether all scores are finite.
 inline std::tuple<py::array, py::array, std::vector<std::size_t>, std::vector<float>, bool> rank(
     const py::tuple& tables, const py::sequence& files_object, const py::object& query_object, const py::tuple& scored,
     const py::sequence& lists, const py::sequence& tail, const py::object& dead_object, const py::object& allowed_object,
@@ -248,7 +248,9 @@ inline std::tuple<py::array, py::array, std::vector<std::size_t>, std::vector<fl
         for (std::size_t i = before; i < n; ++i) finite = finite && std::isfinite(pile.scores[i]);
         const auto heap = scratch_of<Candidate>(n);
         const auto table = scratch_of<std::uint32_t>(merge_table_size(n, count));
-        finite = merge_topk(pile.keys.data(), pile.scores.data(), 1, n, count, heap.get(), table.get(), out_keys, out_scores) && finite;
+        finite =
+            merge_topk(pile.keys.data(), pile.scores.data(), 1, n, count, heap.get(), table.get(), out_keys, out_scores) &&
+            finite;
     });
     return {best_keys, best_scores, kept, least, finite};
 }

@@ -17,7 +17,8 @@ struct Mask {
 inline Mask mask_of(py::handle object) {
     if (object.is_none()) return {nullptr, 0};
     const py::array mask = array_of(object);
-    require(mask.dtype().num() == py::detail::npy_api::NPY_BOOL_ && mask.ndim() == 1, "a mask must be one bool for each key");
+    require(mask.dtype().num() == py::detail::npy_api::NPY_BOOL_ && mask.ndim() == 1,
+            "a mask must be one bool for each key");
     require((mask.flags() & py::array::c_style) != 0, "a mask must be contiguous");
     return {static_cast<const bool*>(mask.data()), static_cast<std::size_t>(mask.shape(0))};
 }
@@ -47,7 +48,7 @@ inline bool admits(std::uint64_t key, const Mask& dead, const Mask& allowed) {
 //   places: by key, 1 + the number of its row among those of all files; 0 for none.
 //   files, first_rows: of each run of 2^bits numbers, whose rows they are and which is the first.
 class Places {
-   public:
+public:
     struct Place {
         std::int64_t file;
         std::int64_t row;
@@ -80,7 +81,7 @@ class Places {
         return {files_[run], first_rows_[run] + ((place - 1) & ((std::uint32_t{1} << bits_) - 1))};
     }
 
-   private:
+private:
     const std::uint32_t* places_;
     std::uint64_t known_;
     const std::int64_t* files_;

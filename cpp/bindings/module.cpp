@@ -92,8 +92,10 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
 
     const bool past_caches = product(out.n, out.d, out.item) > bytes_past_caches;
     const Kernels& kernels = active_kernels();
-    Projection projection{map.data, static_cast<Element>(map.dtype), map.stride, nullptr, center.as<float>(),
-                          offset.as<float>(), x.d, map.d, static_cast<Arithmetic>(arithmetic), unit};
+    Projection projection{
+        map.data, static_cast<Element>(map.dtype),     map.stride, nullptr, center.as<float>(), offset.as<float>(), x.d,
+        map.d,    static_cast<Arithmetic>(arithmetic), unit,
+    };
     bool* const wanted = marks_of(bad_array, x.n);
     const Scratch<bool> own = own_marks(wanted, x.n);
     bool* const marks = wanted ? wanted : own.get();
@@ -105,12 +107,15 @@ std::tuple<py::array, std::size_t, std::size_t> project(const py::object& x_arra
             kernels.project_pack(projection, packed.get());
             projection.packed = packed.get();
         }
-        for_ranges(x.n, product(x.d, map.d), threads, [&](std::size_t begin, std::size_t end) {
-            const auto scratch = scratch_of<float>(kernels.project_scratch_size(projection));
-            bad += kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.at(begin), out.stride,
-                                                static_cast<Element>(out.dtype), past_caches,
-                                                marks ? marks + begin : nullptr, scratch.get());
-        }, project_block_rows(x.d, map.d));
+        for_ranges(
+            x.n, product(x.d, map.d), threads,
+            [&](std::size_t begin, std::size_t end) {
+                const auto scratch = scratch_of<float>(kernels.project_scratch_size(projection));
+                bad += kernels.project[x.element()](projection, x.at(begin), x.stride, end - begin, out.at(begin),
+                                                    out.stride, static_cast<Element>(out.dtype), past_caches,
+                                                    marks ? marks + begin : nullptr, scratch.get());
+            },
+            project_block_rows(x.d, map.d));
     });
     return std::tuple_cat(std::make_tuple(py::array(result)), bad_rows(bad, marks, x.n));
 }
@@ -202,12 +207,15 @@ std::tuple<py::array, py::array, py::array> comoment(const py::object& x_array, 
     const std::size_t panels = (y.d + covariance_columns - 1) / covariance_columns;
     const Kernels& kernels = active_kernels();
     without_gil(product(n, x.d, y.d), [&] {
-        for_ranges(panels, product(n, x.d, covariance_columns), threads, [&](std::size_t begin, std::size_t end) {
-            const auto scratch = scratch_of<float>(products_scratch_size(x.d));
-            std::vector<std::size_t> ours;
-            for (std::size_t i = begin; i < end; ++i) ours.push_back(evenly(i, panels));
-            kernels.add_products(x, y, n, ours.data(), ours.size(), upper, out, scratch.get());
-        }, (panels + threads - 1) / threads);
+        for_ranges(
+            panels, product(n, x.d, covariance_columns), threads,
+            [&](std::size_t begin, std::size_t end) {
+                const auto scratch = scratch_of<float>(products_scratch_size(x.d));
+                std::vector<std::size_t> ours;
+                for (std::size_t i = begin; i < end; ++i) ours.push_back(evenly(i, panels));
+                kernels.add_products(x, y, n, ours.data(), ours.size(), upper, out, scratch.get());
+            },
+            (panels + threads - 1) / threads);
     });
     return {sums_x, sums_y, products};
 }
@@ -224,7 +232,15 @@ std::tuple<py::array, py::array, float> krige(const py::object& rows_array, cons
     require(shared >= 0.0f && shared <= 1.0f && common >= 0.0f && common < HUGE_VALF, "shared or common is out of range");
     const float* const begin = errors.as<float>();
     const auto known = std::count_if(begin, begin + x.n, [](float error) { return error == error; });
-    const KrigeRows rows{x.data, x.stride, static_cast<Element>(x.dtype), nullptr, x.n, x.d, center.as<float>(), begin, static_cast<std::size_t>(known)};
+    const KrigeRows rows{x.data,
+                         x.stride,
+                         static_cast<Element>(x.dtype),
+                         nullptr,
+                         x.n,
+                         x.d,
+                         center.as<float>(),
+                         begin,
+                         static_cast<std::size_t>(known)};
     py::array_t<float> expected(static_cast<py::ssize_t>(x.n));
     py::array_t<float> left(static_cast<py::ssize_t>(x.n));
     float* const means = expected.mutable_data();
@@ -306,25 +322,28 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
 
     module.doc() = "The compiled kernels. Use crossfade.kernels, which says in words what can't be used.";
     module.def("normalize", &normalize, py::arg("x"), py::arg("out"), py::arg("bad"), py::arg("threads"));
-    module.def("project", &project, py::arg("x"), py::arg("matrix"), py::arg("center"), py::arg("offset"), py::arg("arithmetic"),
-               py::arg("unit"), py::arg("out"), py::arg("bad"), py::arg("threads"));
+    module.def("project", &project, py::arg("x"), py::arg("matrix"), py::arg("center"), py::arg("offset"),
+               py::arg("arithmetic"), py::arg("unit"), py::arg("out"), py::arg("bad"), py::arg("threads"));
     module.def("rescore", &rescore, py::arg("vectors"), py::arg("rows"), py::arg("query"), py::arg("threads"));
     module.def("merge_topk", &merge, py::arg("keys"), py::arg("scores"), py::arg("k"), py::arg("threads"));
-    module.def("comoment", &comoment, py::arg("x"), py::arg("y"), py::arg("shift_x"), py::arg("shift_y"), py::arg("threads"));
+    module.def("comoment", &comoment, py::arg("x"), py::arg("y"), py::arg("shift_x"), py::arg("shift_y"),
+               py::arg("threads"));
     module.def("krige", &krige, py::arg("rows"), py::arg("errors"), py::arg("center"), py::arg("shared"), py::arg("common"));
     module.def("has", &has, py::arg("tables"), py::arg("files"), py::arg("keys"));
     module.def("gather", &gather, py::arg("tables"), py::arg("files"), py::arg("keys"), py::arg("out"));
     module.def("score", &score, py::arg("tables"), py::arg("files"), py::arg("keys"), py::arg("queries"));
     module.def("rank", &rank, py::arg("tables"), py::arg("files"), py::arg("query"), py::arg("scored"), py::arg("lists"),
                py::arg("tail"), py::arg("dead"), py::arg("allowed"), py::arg("count"));
-    module.def("walk", &walk_graph, py::arg("rows"), py::arg("records"), py::arg("before"), py::arg("shape"), py::arg("codes"),
-               py::arg("queries"), py::arg("query_codes"), py::arg("count"), py::arg("expansion"));
+    module.def("walk", &walk_graph, py::arg("rows"), py::arg("records"), py::arg("before"), py::arg("shape"),
+               py::arg("codes"), py::arg("queries"), py::arg("query_codes"), py::arg("count"), py::arg("expansion"));
     module.def("compare", &compare, py::arg("old_version"), py::arg("new_version"), py::arg("old_keys"), py::arg("new_keys"),
                py::arg("old_queries"), py::arg("new_query"), py::arg("lengths"), py::arg("shift"));
-    module.def("blend", &blend_scores, py::arg("old_scores"), py::arg("new_scores"), py::arg("bridged_scores"), py::arg("rows"),
-               py::arg("center"), py::arg("head"), py::arg("units"), py::arg("model"), py::arg("bounded"), py::arg("weight"));
+    module.def("blend", &blend_scores, py::arg("old_scores"), py::arg("new_scores"), py::arg("bridged_scores"),
+               py::arg("rows"), py::arg("center"), py::arg("head"), py::arg("units"), py::arg("model"), py::arg("bounded"),
+               py::arg("weight"));
     module.def("rank_blended", &order_blended, py::arg("keys"), py::arg("blended"), py::arg("own"));
     module.def("instruction_set", [] { return std::string(active_kernels().name); });
     module.def("instruction_sets", &instruction_sets);
-    module.def("force_instruction_set", [](const std::string& name) { return force_kernels(name.c_str()); }, py::arg("name"));
+    module.def(
+        "force_instruction_set", [](const std::string& name) { return force_kernels(name.c_str()); }, py::arg("name"));
 }

@@ -39,9 +39,9 @@ inline std::size_t usable_cores() {
 // Pieces for each thread: where one is slowed down by others' work, the rest take what it leaves.
 constexpr std::size_t pieces_per_thread = 16;
 
-// Calls function(begin, end) on ranges that cover 0 … n, each but the last a multiple of `step` long, at most `threads` at the
-// same time and no more than there are cores, on the calling thread too. An exception of any call arrives here after all have
-// ended.
+// Calls function(begin, end) on ranges that cover 0 … n, each but the last a multiple of `step` long, at most `threads` at
+// the same time and no more than there are cores, on the calling thread too. An exception of any call arrives here after all
+// have ended.
 template <typename Function>
 void for_ranges(std::size_t n, double work_per_row, std::size_t threads, const Function& function, std::size_t step = 1) {
     const double useful = static_cast<double>(n) * work_per_row / work_per_thread;

@@ -57,11 +57,12 @@ inline GivenCodes codes_of(const py::object& rows_object, const py::object& quer
     if (rows_object.is_none()) return {};
     const py::array rows = array_of(rows_object);
     const py::array queries = array_of(queries_object);
-    require(dtype_of(rows) == Dtype::uint64 && dtype_of(queries) == Dtype::uint64 && rows.ndim() == 3 && queries.ndim() == 2 &&
-                (rows.flags() & queries.flags() & py::array::c_style) != 0,
+    require(dtype_of(rows) == Dtype::uint64 && dtype_of(queries) == Dtype::uint64 && rows.ndim() == 3 &&
+                queries.ndim() == 2 && (rows.flags() & queries.flags() & py::array::c_style) != 0,
             "codes must be contiguous uint64");
     const auto words = static_cast<std::size_t>(rows.shape(1));
-    require(words >= 1 && words <= most_words && static_cast<std::size_t>(rows.shape(0)) == (n + codes_abreast - 1) / codes_abreast &&
+    require(words >= 1 && words <= most_words &&
+                static_cast<std::size_t>(rows.shape(0)) == (n + codes_abreast - 1) / codes_abreast &&
                 static_cast<std::size_t>(rows.shape(2)) == codes_abreast,
             "there must be a code for each row");
     require(static_cast<std::size_t>(queries.shape(0)) == q && static_cast<std::size_t>(queries.shape(1)) == words,
@@ -71,10 +72,9 @@ inline GivenCodes codes_of(const py::object& rows_object, const py::object& quer
 
 // Keys (q, count) of the nearest rows that were met, 2⁶⁴−1 behind the last; and whether no link led out of the graph.
 inline std::tuple<py::array, bool> walk_graph(const py::object& rows_object, const py::object& records,
-                                              const py::object& before, const py::tuple& shape,
-                                              const py::object& row_codes, const py::object& queries_object,
-                                              const py::object& query_codes, const py::object& places_wanted,
-                                              const py::object& kept) {
+                                              const py::object& before, const py::tuple& shape, const py::object& row_codes,
+                                              const py::object& queries_object, const py::object& query_codes,
+                                              const py::object& places_wanted, const py::object& kept) {
     const Rows rows = matrix(element_rows_of(rows_object));
     const Rows queries = matrix(rows_of(queries_object, Dtype::float32));
     require(queries.d == rows.d && rows.d > 0, "queries must have the columns of the rows");

@@ -24,9 +24,10 @@ void best_first(const double* evidence, size_t m, size_t count, size_t* places) 
     });
 }
 
-// Standard units, and the estimate; `expected` is the new score, and where it is missing the estimate. How many are missing, or more
-// than there are where a candidate can't be used.
-size_t estimate(const BlendCandidates& candidates, const BlendQuery& query, const BlendModel& model, const BlendParts& parts) {
+// Standard units, and the estimate; `expected` is the new score, and where it is missing the estimate. How many are missing,
+// or more than there are where a candidate can't be used.
+size_t estimate(const BlendCandidates& candidates, const BlendQuery& query, const BlendModel& model,
+                const BlendParts& parts) {
     size_t missing = 0;
     bool usable = true;
     for (size_t i = 0; i < candidates.m; ++i) {
@@ -44,8 +45,8 @@ size_t estimate(const BlendCandidates& candidates, const BlendQuery& query, cons
 }
 
 // The errors of the known ones say what those of the others are, and how much of them is open.
-void carry_errors_over(const BlendCandidates& candidates, ComparedRows rows, const BlendModel& model, const BlendParts& parts,
-                       const BlendScratch& scratch) {
+void carry_errors_over(const BlendCandidates& candidates, ComparedRows rows, const BlendModel& model,
+                       const BlendParts& parts, const BlendScratch& scratch) {
     const size_t compared = std::min(candidates.m, model.compared);
     best_first(parts.expected, candidates.m, compared, scratch.places);
     float* const errors = scratch.floats;
@@ -69,7 +70,8 @@ void carry_errors_over(const BlendCandidates& candidates, ComparedRows rows, con
     }
 }
 
-// The benefit of the doubt is paid for by all alike, so that scores keep their scale: by as much as the head has, the first ones most.
+// The benefit of the doubt is paid for by all alike, so that scores keep their scale: by as much as the head has, the first
+// ones most.
 void take_toll(const BlendCandidates& candidates, const BlendModel& model, double* bonus) {
     double paid = 0.0;
     double worth = 0.0;
@@ -92,7 +94,8 @@ void smooth_best(const BlendCandidates& candidates, ComparedRows rows, const Ble
     double others[most_smoothed];
     for (size_t i = 0; i < smoothed; ++i) own[i] = parts.expected[scratch.places[i]];
     active_kernels().smooth(rows, own, others, scratch.floats);
-    for (size_t i = 0; i < smoothed; ++i) parts.expected[scratch.places[i]] = own[i] + model.smoothing * (others[i] - own[i]);
+    for (size_t i = 0; i < smoothed; ++i)
+        parts.expected[scratch.places[i]] = own[i] + model.smoothing * (others[i] - own[i]);
 }
 
 // The weighted sums, on the scale they are told in; whether all are finite.
@@ -134,7 +137,8 @@ size_t blend_scratch_size(const BlendCandidates& candidates, const ComparedRows&
     return compared_padded(most.m) + krige_scratch_size({most, nullptr, most.m});
 }
 
-void rank_blended(const uint64_t* keys, const float* blended, const float* own, size_t m, int64_t* order, float* scores) noexcept {
+void rank_blended(const uint64_t* keys, const float* blended, const float* own, size_t m, int64_t* order,
+                  float* scores) noexcept {
     std::iota(order, order + m, int64_t{0});
     std::sort(order, order + m, [=](int64_t a, int64_t b) {
         return blended[a] > blended[b] || (blended[a] == blended[b] && keys[a] < keys[b]);

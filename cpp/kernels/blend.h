@@ -64,16 +64,17 @@ struct BlendScratch {
     float* floats;
 };
 
-// False, and parts unspecified, where a candidate has neither a new score nor an old and a bridged one, or one is infinite. `rows` are
-// the old ones where a new score is missing (nobody looks at them where errors share nothing), and the new ones, to be smoothed by,
-// where none is; without data nothing is smoothed.
+// False, and parts unspecified, where a candidate has neither a new score nor an old and a bridged one, or one is infinite.
+// `rows` are the old ones where a new score is missing (nobody looks at them where errors share nothing), and the new ones,
+// to be smoothed by, where none is; without data nothing is smoothed.
 bool blend(const BlendCandidates& candidates, const ComparedRows& rows, const BlendQuery& query, const BlendModel& model,
            const BlendParts& parts, const BlendScratch& scratch) noexcept;
 
 size_t blend_scratch_size(const BlendCandidates& candidates, const ComparedRows& rows, const BlendModel& model) noexcept;
 
-// The order of blended scores, best first, ties by key; and the scores that users see: the r-th best of `own`, those of the live model
-// (NaN where there is none: the blended one stands for it), equal where the blended ones are, and only there.
-void rank_blended(const uint64_t* keys, const float* blended, const float* own, size_t m, int64_t* order, float* scores) noexcept;
+// The order of blended scores, best first, ties by key; and the scores that users see: the r-th best of `own`, those of the
+// live model (NaN where there is none: the blended one stands for it), equal where the blended ones are, and only there.
+void rank_blended(const uint64_t* keys, const float* blended, const float* own, size_t m, int64_t* order,
+                  float* scores) noexcept;
 
 }  // namespace crossfade

@@ -21,8 +21,8 @@ struct ComparedRows {
 constexpr size_t compared_block = 64;
 static inline size_t compared_padded(size_t n) { return (n + compared_block - 1) / compared_block * compared_block; }
 
-// Number of floats that the rows take once they have length one: with a tile more of them. Internal linkage, since every level
-// includes this.
+// Number of floats that the rows take once they have length one: with a tile more of them. Internal linkage, since every
+// level includes this.
 static inline size_t compared_size(const ComparedRows& rows) { return (rows.m + 4) * compared_padded(rows.d); }
 
 }  // namespace crossfade

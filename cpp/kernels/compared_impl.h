@@ -41,17 +41,17 @@ inline void unit_rows(const ComparedRows& rows, float* unit, size_t depth, Place
                                      : unit_rows_of<float>(rows, unit, depth, place_of);
 }
 
-inline void cosine_tile(const float* some, const float* others, size_t depth, float (&cosines)[cosine_tile_rows][cosine_tile_columns]) {
+inline void cosine_tile(const float* some, const float* others, size_t depth,
+                        float (&cosines)[cosine_tile_rows][cosine_tile_columns]) {
     Vec totals[cosine_tile_rows][cosine_tile_columns];
-    UNROLL for (auto& row : totals) {
-        UNROLL for (Vec& total : row) total = zero();
-    }
+    UNROLL for (auto& row : totals) { UNROLL for (Vec& total : row) total = zero(); }
     for (size_t i = 0; i < depth; i += lanes) {
         Vec columns[cosine_tile_columns];
         UNROLL for (size_t c = 0; c < cosine_tile_columns; ++c) columns[c] = load(others + c * depth + i);
         UNROLL for (size_t r = 0; r < cosine_tile_rows; ++r) {
             const Vec row = load(some + r * depth + i);
-            UNROLL for (size_t c = 0; c < cosine_tile_columns; ++c) totals[r][c] = multiply_add(row, columns[c], totals[r][c]);
+            UNROLL for (size_t c = 0; c < cosine_tile_columns; ++c) totals[r][c] =
+                multiply_add(row, columns[c], totals[r][c]);
         }
     }
     for (size_t r = 0; r < cosine_tile_rows; ++r) {

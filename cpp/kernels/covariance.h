@@ -14,7 +14,8 @@ namespace crossfade {
 
 constexpr size_t covariance_block_rows = 256;
 
-// Of few rows blocks are shorter: there are too few of them for their rounding errors to average out, and time does not matter.
+// Of few rows blocks are shorter: there are too few of them for their rounding errors to average out, and time does not
+// matter.
 constexpr size_t covariance_few_rows = 8 * covariance_block_rows;
 constexpr size_t covariance_short_block_rows = 16;
 
@@ -39,8 +40,8 @@ using Products = void(const ShiftedRows& x, const ShiftedRows& y, size_t n, cons
 // Columns of x that are packed together.
 constexpr size_t covariance_group = 48;
 
-// Number of floats in `scratch`: a block of a panel of y, and of x in whole groups. Internal linkage, since every level includes
-// this.
+// Number of floats in `scratch`: a block of a panel of y, and of x in whole groups. Internal linkage, since every level
+// includes this.
 static inline size_t products_scratch_size(size_t d_x) {
     return covariance_block_rows * (covariance_columns + d_x + covariance_group);
 }

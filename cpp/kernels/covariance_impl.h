@@ -78,21 +78,22 @@ inline void pack(const ShiftedRows& rows, size_t first, size_t n, size_t begin, 
     }
 }
 
-static_assert(covariance_group % tile_rows == 0 && covariance_group % lanes == 0, "a group is made of whole tiles and vectors");
+static_assert(covariance_group % tile_rows == 0 && covariance_group % lanes == 0,
+              "a group is made of whole tiles and vectors");
 
 inline void pack_groups(const ShiftedRows& x, size_t first, size_t n, float* packed) {
     for (size_t i = 0; i < n; i += rows_packed_together) {
         const size_t rows = n - i < rows_packed_together ? n - i : rows_packed_together;
         for (size_t column = 0; column < x.d; column += covariance_group) {
-            pack(x, first + i, rows, column, covariance_group, packed + column * covariance_block_rows + i * covariance_group);
+            pack(x, first + i, rows, column, covariance_group,
+                 packed + column * covariance_block_rows + i * covariance_group);
         }
     }
 }
 
-// tile_rows columns of a group of x by panel_width columns of y, over n rows of both as `pack` has laid them; `rows` and `width`
-// of them are there.
-inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size_t width, double* products,
-                     size_t d_y) {
+// tile_rows columns of a group of x by panel_width columns of y, over n rows of both as `pack` has laid them; `rows` and
+// `width` of them are there.
+inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size_t width, double* products, size_t d_y) {
     Vec totals[tile_rows][panel_vectors];
     UNROLL for (size_t r = 0; r < tile_rows; ++r) {
         UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
@@ -125,7 +126,8 @@ inline void add_panel(const float* packed_x, size_t d_x, const ShiftedRows& y, s
     const size_t needed = upper && column + width < d_x ? column + width : d_x;
     for (size_t i = 0; i < needed; i += tile_rows) {
         const size_t there = d_x - i < tile_rows ? d_x - i : tile_rows;
-        const float* tile = packed_x + i / covariance_group * covariance_group * covariance_block_rows + i % covariance_group;
+        const float* tile =
+            packed_x + i / covariance_group * covariance_group * covariance_block_rows + i % covariance_group;
         add_tile(tile, packed_y, rows, there, width, products + i * y.d + column, y.d);
     }
 }

@@ -67,10 +67,7 @@ bool has_amx() {
 constexpr Level levels[] = {
     {&kernels_scalar, always},
 #ifdef CROSSFADE_X86
-    {&kernels_avx2, has_avx2},
-    {&kernels_avx512, has_avx512},
-    {&kernels_avx512bf16, has_avx512bf16},
-    {&kernels_amx, has_amx},
+    {&kernels_avx2, has_avx2}, {&kernels_avx512, has_avx512}, {&kernels_avx512bf16, has_avx512bf16}, {&kernels_amx, has_amx},
 #endif
 #ifdef CROSSFADE_ARM64
     {&kernels_neon, always},  // every AArch64 processor has it

@@ -2,7 +2,8 @@
 //
 // A level is one translation unit `level_<name>.cpp`, compiled with its own flags, and one vocabulary `simd_<name>.h`.
 // Everything in it has internal linkage and nothing of the standard library is included: a function with external linkage
-// (also an inline template) would be compiled once per level, and the linker could keep the copy that an older CPU can't run.
+// (also an inline template) would be compiled once per level, and the linker could keep the copy that an older CPU can't
+// run.
 #pragma once
 
 #include <stddef.h>

@@ -16,12 +16,11 @@ struct Differing {
     __m512i counts = _mm512_setzero_si512();
 
     void add(const uint64_t* words, uint64_t word) {
-        const __m512i differing = _mm512_xor_si512(_mm512_loadu_si512(words), _mm512_set1_epi64(static_cast<long long>(word)));
+        const __m512i differing =
+            _mm512_xor_si512(_mm512_loadu_si512(words), _mm512_set1_epi64(static_cast<long long>(word)));
         counts = _mm512_add_epi64(counts, _mm512_popcnt_epi64(differing));
     }
-    void store(uint32_t* out) const {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi64_epi32(counts));
-    }
+    void store(uint32_t* out) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi64_epi32(counts)); }
 };
 #elif defined(__AVX2__)
 struct Differing {
@@ -46,12 +45,12 @@ struct Differing {
         }
     }
 
-   private:
+private:
     static constexpr size_t most_words_in_bytes = 255 / 8;
 
     static __m256i bits_of_bytes(__m256i value) {
-        const __m256i bits = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
-                                              2, 3, 2, 3, 3, 4);
+        const __m256i bits =
+            _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
         const __m256i four_bits = _mm256_set1_epi8(15);
         const __m256i low = _mm256_and_si256(value, four_bits);
         const __m256i high = _mm256_and_si256(_mm256_srli_epi16(value, 4), four_bits);

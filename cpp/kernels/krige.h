@@ -22,8 +22,8 @@ struct KrigeModel {
     float common;  // 0 or more
 };
 
-// expected[i] is the error that row i must be expected to have, left[i] the share of its variance that is still open, 0 to 1;
-// both are 0 where the error is known. Gives what must be expected of a row that is like none of these.
+// expected[i] is the error that row i must be expected to have, left[i] the share of its variance that is still open, 0 to
+// 1; both are 0 where the error is known. Gives what must be expected of a row that is like none of these.
 using Krige = float(const KrigeRows& rows, KrigeModel model, float* expected, float* left, float* scratch) noexcept;
 
 // Number of floats in `scratch`: the rows, the equations with two right sides of their own, and three

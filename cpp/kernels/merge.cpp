@@ -40,8 +40,8 @@ struct Written {
         return (keys[found - taken] ^ key) & (0 - taken);
     }
 
-    // Writes the key if it is not padding and not written yet. Whether it is can't be foretold, so nothing branches on it: a key's first
-    // slot is nearly always free or its own.
+    // Writes the key if it is not padding and not written yet. Whether it is can't be foretold, so nothing branches on it: a
+    // key's first slot is nearly always free or its own.
     void take(uint64_t key, float score) {
         if (key == padding_key) return;
         size_t slot = slot_of(key, shift);
@@ -88,8 +88,8 @@ struct RankedList {
     size_t n;
 };
 
-// b where `second`, else a. Where that can't be foretold, a branch costs more than all else, and a compiler may make one of a
-// condition.
+// b where `second`, else a. Where that can't be foretold, a branch costs more than all else, and a compiler may make one of
+// a condition.
 template <typename T>
 inline T chosen(T a, T b, bool second) {
     return a ^ ((a ^ b) & (T{0} - static_cast<T>(second)));
@@ -109,8 +109,8 @@ inline Rank rank_of(uint64_t key, float score) {
 
 inline bool is_shared(Rank rank) { return static_cast<uint32_t>(rank) == 0; }
 
-// At most 4 or 16 ranked lists, in one group or four. The best head is that of the best group, and a step changes one group only. The rank of what
-// comes after each head is there before it is asked for.
+// At most 4 or 16 ranked lists, in one group or four. The best head is that of the best group, and a step changes one group
+// only. The rank of what comes after each head is there before it is asked for.
 template <size_t groups>
 struct Heads {
     static constexpr size_t width = 4;

@@ -102,8 +102,8 @@ inline void scale_row(const float* x, size_t d, double factor, Out* out, bool pa
 }
 
 template <typename Out>
-size_t normalize(const float* x, ptrdiff_t stride, size_t n, size_t d, void* out_rows, ptrdiff_t out_stride, bool past_caches,
-                 bool* bad) noexcept {
+size_t normalize(const float* x, ptrdiff_t stride, size_t n, size_t d, void* out_rows, ptrdiff_t out_stride,
+                 bool past_caches, bool* bad) noexcept {
     Out* out = static_cast<Out*>(out_rows);
     size_t bad_rows = 0;
     for (size_t i = 0; i < n; ++i, x += stride, out += out_stride) {

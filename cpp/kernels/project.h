@@ -1,7 +1,8 @@
 // Rows mapped between two vector spaces: out = (x - center) · matrix + offset, then unit rows.
 //
-// Every output element is one sum over the input columns (or pairs of them), in an order that only the instruction set decides,
-// so a row's result never depends on the other rows, their number, or whether the matrix was packed.
+// Every output element is one sum over the input columns (or pairs of them), in an order that only the instruction set
+// decides, so a row's result never depends on the other rows, their number, or whether the matrix was packed.
+//
 // No memory is allocated (scratch comes from the caller), nothing throws, no state.
 #pragma once
 
@@ -50,17 +51,20 @@ static inline bool project_needs_packing(const Projection& projection, size_t n)
 // Number of floats ProjectPack writes.
 using ProjectPackedSize = size_t(const Projection& projection) noexcept;
 
-// Copies the matrix into panels of consecutive columns, the last one filled up with zeros; two bfloat16 stand in the place of a
-// float. `packed` is ignored.
+// Copies the matrix into panels of consecutive columns, the last one filled up with zeros; two bfloat16 stand in the place
+// of a float. `packed` is ignored.
 using ProjectPack = void(const Projection& projection, float* packed) noexcept;
 
 // Number of floats ProjectRows works in, for any number of rows.
 using ProjectScratchSize = size_t(const Projection& projection) noexcept;
 
-// Maps n rows of `x`, whose elements are of the kind the table says and `stride` elements apart, to `out`, whose elements are
-// `out_element` (not int8) and whose rows are `out_stride` elements apart.
+// Maps n rows of `x`, whose elements are of the kind the table says and `stride` elements apart, to `out`, whose elements
+// are `out_element` (not int8) and whose rows are `out_stride` elements apart.
+//
 // `scratch` holds as many floats as ProjectScratchSize says. `out` must not overlap any input.
+//
 // `past_caches`: write around the caches, which pays for outputs larger than them; what is written is the same.
+//
 // Bad rows: the result holds NaN or infinity, or is all zeros where unit rows were asked for; they are counted and their
 // output is unspecified, the others are written. Of every row, `bad` says whether it is one, unless it is null.
 using ProjectRows = size_t(const Projection& projection, const void* x, ptrdiff_t stride, size_t n, void* out,

@@ -159,8 +159,8 @@ inline size_t finish_rows(const Projection& p, float* rows, size_t n, size_t beg
     return bad_rows;
 }
 
-// Rows of the matrix that are taken together where a single row is mapped: that many runs of memory are read side by side, and
-// the sums are read and written that much less often.
+// Rows of the matrix that are taken together where a single row is mapped: that many runs of memory are read side by side,
+// and the sums are read and written that much less often.
 constexpr size_t rows_together = 4;
 constexpr size_t vectors_together = 4;
 
@@ -279,7 +279,8 @@ inline void multiply_pairs(const Projection& p, Operands x, size_t n, float* out
             const float* w = p.packed + column / panel_width * panel_width * all + column % panel_width;
             Operands rows = x;
             float* to = out + column;
-            for (size_t i = 0; i < n; i += pass, rows.rows += static_cast<ptrdiff_t>(pass) * rows.stride, to += pass * stride) {
+            for (size_t i = 0; i < n;
+                 i += pass, rows.rows += static_cast<ptrdiff_t>(pass) * rows.stride, to += pass * stride) {
                 next_rows.fetch(lines_per_tile);
                 const auto multiply = n - i > tile_side ? multiply_tiles<2> : multiply_tiles<1>;
                 multiply(rows, w, depth, to, stride);

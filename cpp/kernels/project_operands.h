@@ -13,8 +13,8 @@ constexpr size_t panel_width = panel_vectors * lanes;
 
 constexpr size_t round_up(size_t size, size_t step) { return (size + step - 1) / step * step; }
 
-// Whether two bfloat16 stand in the place of a float. Where nothing multiplies them so, one is a float that needs few bits, and
-// the sum of two of them is a float as it is.
+// Whether two bfloat16 stand in the place of a float. Where nothing multiplies them so, one is a float that needs few bits,
+// and the sum of two of them is a float as it is.
 #ifdef CROSSFADE_PAIRS
 inline bool in_pairs(const Projection& p) { return p.arithmetic != Arithmetic::float32; }
 #else

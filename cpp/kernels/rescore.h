@@ -18,7 +18,7 @@ namespace crossfade {
 //   rows: m indices, not checked here; null means 0, 1, … m-1.
 //   queries: q rows of d floats, `query_stride` apart.
 //   NaN and infinity follow IEEE arithmetic. d = 0 gives zeros. `out` must not overlap the inputs.
-using Rescore = void(const void* vectors, ptrdiff_t stride, const int64_t* rows, size_t m, const float* queries,
-                     size_t q, ptrdiff_t query_stride, size_t d, float* out, ptrdiff_t out_stride) noexcept;
+using Rescore = void(const void* vectors, ptrdiff_t stride, const int64_t* rows, size_t m, const float* queries, size_t q,
+                     ptrdiff_t query_stride, size_t d, float* out, ptrdiff_t out_stride) noexcept;
 
 }  // namespace crossfade

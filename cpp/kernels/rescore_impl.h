@@ -39,7 +39,8 @@ void rescore(const void* stored, ptrdiff_t stride, const int64_t* rows, size_t m
              ptrdiff_t query_stride, size_t d, float* out, ptrdiff_t out_stride) noexcept {
     const In* vectors = static_cast<const In*>(stored);
     const size_t gathered = rows ? m : 0;
-    for (size_t i = 0; i < gathered && i < rows_to_second_level; ++i) prefetch_row<second_level>(vectors + rows[i] * stride, d);
+    for (size_t i = 0; i < gathered && i < rows_to_second_level; ++i)
+        prefetch_row<second_level>(vectors + rows[i] * stride, d);
     for (size_t i = 0; i < m; ++i, ++out) {
         const size_t early = i + rows_to_second_level;
         const size_t soon = i + rows_to_first_level;

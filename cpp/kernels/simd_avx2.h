@@ -65,9 +65,7 @@ inline __m256i rounded_to_upper_half(Vec value) {
     const __m256 nan = _mm256_cmp_ps(value, value, _CMP_UNORD_Q);
     return _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc00000), _mm256_castps_si256(nan));
 }
-inline __m128i bits_of(Vec value, const Bfloat*) {
-    return to_16_bits(_mm256_srli_epi32(rounded_to_upper_half(value), 16));
-}
+inline __m128i bits_of(Vec value, const Bfloat*) { return to_16_bits(_mm256_srli_epi32(rounded_to_upper_half(value), 16)); }
 inline __m128i bits_of(Vec value, const int8_t*) {
     const __m256i whole = _mm256_cvtps_epi32(value);
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));

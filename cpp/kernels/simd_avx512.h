@@ -22,7 +22,7 @@ struct Wide {
 constexpr size_t lanes = 16;
 constexpr size_t panel_vectors = 4;  // with 6 rows: 24 accumulators of 32 registers
 constexpr size_t panel_depth = 128;  // 32 KB of the matrix: they stay in the first-level cache for all rows
-constexpr size_t read_ahead = 0;  // the processor does so by itself; asked for, rows come later
+constexpr size_t read_ahead = 0;     // the processor does so by itself; asked for, rows come later
 
 // The first `count` of sixteen lanes, 0 ≤ count ≤ 16.
 inline __mmask16 first_lanes(size_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
@@ -31,9 +31,7 @@ inline Vec zero() { return _mm512_setzero_ps(); }
 inline Vec broadcast(float value) { return _mm512_set1_ps(value); }
 inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
 inline Vec load(const Half* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-inline Vec from_upper_half(__m256i bits) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-}
+inline Vec from_upper_half(__m256i bits) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)); }
 inline Vec load(const Bfloat* p) { return from_upper_half(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 inline Vec from_int8(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
 inline Vec load(const int8_t* p) { return from_int8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
@@ -117,7 +115,9 @@ inline Wide widen(Vec value) {
     return {_mm512_cvtps_pd(_mm512_castps512_ps256(value)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(value, 1))};
 }
 // The same values, widened on the way: no shuffle takes part.
-inline Wide load_wide(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p)), _mm512_cvtps_pd(_mm256_loadu_ps(p + 8))}; }
+inline Wide load_wide(const float* p) {
+    return {_mm512_cvtps_pd(_mm256_loadu_ps(p)), _mm512_cvtps_pd(_mm256_loadu_ps(p + 8))};
+}
 inline Vec narrow(Wide value) {
     const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(value.low));
     return _mm512_insertf32x8(low, _mm512_cvtpd_ps(value.high), 1);

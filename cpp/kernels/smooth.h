@@ -8,8 +8,8 @@ namespace crossfade {
 
 constexpr size_t most_smoothed = 512;
 
-// out[i] = Σ w(i, j) evidence[j] / Σ w(i, j) over the other rows, with w = max(0, cos)⁴; evidence[i] where nothing is like it.
-// At most `most_smoothed` rows, their evidence finite; `scratch` is compared_size(rows) floats.
+// out[i] = Σ w(i, j) evidence[j] / Σ w(i, j) over the other rows, with w = max(0, cos)⁴; evidence[i] where nothing is like
+// it. At most `most_smoothed` rows, their evidence finite; `scratch` is compared_size(rows) floats.
 using Smooth = void(const ComparedRows& rows, const double* evidence, double* out, float* scratch) noexcept;
 
 }  // namespace crossfade

@@ -192,8 +192,8 @@ private:
 
 }  // namespace
 
-ptrdiff_t walk(const Graph& graph, Rescore* rescore, const CodesAsked& asked, const float* query, size_t count, size_t expansion,
-               const WalkScratch& scratch, uint64_t* keys) noexcept {
+ptrdiff_t walk(const Graph& graph, Rescore* rescore, const CodesAsked& asked, const float* query, size_t count,
+               size_t expansion, const WalkScratch& scratch, uint64_t* keys) noexcept {
     Walk walking(graph, rescore, query, scratch);
     if (asked.codes.bits) walking.begin_alike(asked, count, expansion);
     if (!walking.descend(expansion) || !walking.widen(expansion)) return -1;

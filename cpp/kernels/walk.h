@@ -66,7 +66,7 @@ static inline size_t walk_seen_size(size_t n) { return (n + 63) / 64; }
 // graph leads out of itself.
 //   rescore: for the rows' elements.
 //   expansion: how many of the best are kept meanwhile, at least 1 and `count`.
-ptrdiff_t walk(const Graph& graph, Rescore* rescore, const CodesAsked& asked, const float* query, size_t count, size_t expansion,
-               const WalkScratch& scratch, uint64_t* keys) noexcept;
+ptrdiff_t walk(const Graph& graph, Rescore* rescore, const CodesAsked& asked, const float* query, size_t count,
+               size_t expansion, const WalkScratch& scratch, uint64_t* keys) noexcept;
 
 }  // namespace crossfade

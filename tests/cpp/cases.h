@@ -24,13 +24,21 @@ inline std::vector<std::size_t> widths() {
 template <typename T>
 constexpr std::size_t kind_of();
 template <>
-constexpr std::size_t kind_of<float>() { return static_cast<std::size_t>(Element::float32); }
+constexpr std::size_t kind_of<float>() {
+    return static_cast<std::size_t>(Element::float32);
+}
 template <>
-constexpr std::size_t kind_of<Half>() { return static_cast<std::size_t>(Element::float16); }
+constexpr std::size_t kind_of<Half>() {
+    return static_cast<std::size_t>(Element::float16);
+}
 template <>
-constexpr std::size_t kind_of<Bfloat>() { return static_cast<std::size_t>(Element::bfloat16); }
+constexpr std::size_t kind_of<Bfloat>() {
+    return static_cast<std::size_t>(Element::bfloat16);
+}
 template <>
-constexpr std::size_t kind_of<std::int8_t>() { return static_cast<std::size_t>(Element::int8); }
+constexpr std::size_t kind_of<std::int8_t>() {
+    return static_cast<std::size_t>(Element::int8);
+}
 
 inline void put(float& element, float value) { element = value; }
 inline void put(std::int8_t& element, float value) { element = static_cast<std::int8_t>(60 * value); }

@@ -44,8 +44,8 @@ public:
         const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
         const std::size_t whole = (size * sizeof(T) + before + page - 1) / page * page;
         bytes_ = whole + page;
-        base_ = static_cast<unsigned char*>(
-            mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        base_ =
+            static_cast<unsigned char*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
         if (base_ == MAP_FAILED || mprotect(base_ + whole, page, PROT_NONE) != 0) {
             std::perror("no memory for a test");
             std::abort();

@@ -53,7 +53,8 @@ private:
         std::uint32_t differing = 0;
         for (std::size_t w = 0; w < words_; ++w) {
             const std::uint64_t word = codes_[(i / codes_abreast * words_ + w) * codes_abreast + i % codes_abreast];
-            for (std::size_t bit = 0; bit < 64; ++bit) differing += static_cast<std::uint32_t>(((word ^ code_[w]) >> bit) & 1);
+            for (std::size_t bit = 0; bit < 64; ++bit)
+                differing += static_cast<std::uint32_t>(((word ^ code_[w]) >> bit) & 1);
         }
         return differing;
     }

@@ -19,9 +19,7 @@ struct Shifted {
         fill(shift, random);
     }
 
-    ShiftedRows given() {
-        return {rows.first(), rows.stride(), static_cast<Element>(kind_of<T>()), rows.d, shift.row(0)};
-    }
+    ShiftedRows given() { return {rows.first(), rows.stride(), static_cast<Element>(kind_of<T>()), rows.d, shift.row(0)}; }
 
     double at(std::size_t i, std::size_t j) { return value_of(rows.row(i)[j]) - value_of(shift.row(0)[j]); }
     double size(std::size_t i, std::size_t j) {

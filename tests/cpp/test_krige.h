@@ -41,8 +41,9 @@ public:
     void test(const Kernels& kernels) {
         std::size_t known = 0;
         for (std::size_t i = 0; i < rows_.n; ++i) known += !std::isnan(errors_[i]);
-        const KrigeRows rows = {rows_.first(), rows_.stride(), static_cast<Element>(kind_of<T>()), nullptr, rows_.n, rows_.d,
-                                centred_ ? center_.data() : nullptr, errors_.data(), known};
+        const KrigeRows rows = {rows_.first(), rows_.stride(), static_cast<Element>(kind_of<T>()),  nullptr,
+                                rows_.n,       rows_.d,        centred_ ? center_.data() : nullptr, errors_.data(),
+                                known};
         Guarded<float> scratch(krige_scratch_size(rows));
         const float common = kernels.krige(rows, model_, expected_.data(), left_.data(), scratch.data());
         bool right = near(common, conditional(rows_.n).expected);

@@ -21,9 +21,16 @@ struct Map {
 
     // With a center where the first bit of `parts` is set, with an offset where the second is.
     Projection projection(unsigned parts) {
-        return {matrix.first(), static_cast<Element>(kind_of<Weight>()), matrix.stride(), nullptr,
-                parts & 1 ? center.row(0) : nullptr, parts & 2 ? offset.row(0) : nullptr, matrix.n, matrix.d,
-                Arithmetic::float32, false};
+        return {matrix.first(),
+                static_cast<Element>(kind_of<Weight>()),
+                matrix.stride(),
+                nullptr,
+                parts & 1 ? center.row(0) : nullptr,
+                parts & 2 ? offset.row(0) : nullptr,
+                matrix.n,
+                matrix.d,
+                Arithmetic::float32,
+                false};
     }
 
     Rows<Weight> matrix;
@@ -31,8 +38,8 @@ struct Map {
     Rows<float> offset;
 };
 
-// One element of the output. With bfloat16 the operands are rounded. With bfloat16x3 a product lacks low · low and what the low
-// parts were rounded by, each at most 2^-16 of it.
+// One element of the output. With bfloat16 the operands are rounded. With bfloat16x3 a product lacks low · low and what the
+// low parts were rounded by, each at most 2^-16 of it.
 template <typename T, typename Weight>
 Sum projected(const Projection& p, const T* x, Rows<Weight>& matrix, std::size_t column) {
     Sum sum;
@@ -68,8 +75,8 @@ BadRows project(const Kernels& kernels, const Projection& p, Rows<T>& x, Rows<Ou
     const auto element = static_cast<Element>(kind_of<Out>());
     if (together) {
         Guarded<bool> bad(x.n);
-        const std::size_t count =
-            kernel(p, x.first(), x.stride(), x.n, out.first(), out.stride(), element, past_caches, bad.data(), scratch.data());
+        const std::size_t count = kernel(p, x.first(), x.stride(), x.n, out.first(), out.stride(), element, past_caches,
+                                         bad.data(), scratch.data());
         const auto marked = static_cast<std::size_t>(std::count(bad.data(), bad.data() + x.n, true));
         check(marked == count, "project marks as many bad rows as it counts: %zu, %zu", marked, count);
         return {count, static_cast<std::size_t>(std::find(bad.data(), bad.data() + x.n, true) - bad.data())};
@@ -127,8 +134,9 @@ void test_project_in_pairs(const Kernels& kernels, Projection p, Rows<T>& x, Row
     kernels.project_pack(p, packed.data());
     p.packed = packed.data();
     project(kernels, p, x, together, true);
-    check(is_projected(p, x, matrix, together), "project maps in pairs (arithmetic %d, kind %zu, matrix %zu, %zu x %zu -> %zu)",
-          static_cast<int>(p.arithmetic), kind_of<T>(), kind_of<Weight>(), x.n, p.d_in, p.d_out);
+    check(is_projected(p, x, matrix, together),
+          "project maps in pairs (arithmetic %d, kind %zu, matrix %zu, %zu x %zu -> %zu)", static_cast<int>(p.arithmetic),
+          kind_of<T>(), kind_of<Weight>(), x.n, p.d_in, p.d_out);
     project(kernels, p, x, alone, false);
     check(same_rows(alone, together), "project gives the same alone in pairs (arithmetic %d, %zu -> %zu)",
           static_cast<int>(p.arithmetic), p.d_in, p.d_out);

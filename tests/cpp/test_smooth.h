@@ -23,8 +23,13 @@ public:
     }
 
     void test(const Kernels& kernels) {
-        const ComparedRows rows = {rows_.first(), rows_.stride(), static_cast<Element>(kind_of<T>()), chosen_ ? places_.data() : nullptr,
-                                   places_.size(), rows_.d, center_.data()};
+        const ComparedRows rows = {rows_.first(),
+                                   rows_.stride(),
+                                   static_cast<Element>(kind_of<T>()),
+                                   chosen_ ? places_.data() : nullptr,
+                                   places_.size(),
+                                   rows_.d,
+                                   center_.data()};
         Guarded<float> scratch(compared_size(rows));
         kernels.smooth(rows, evidence_.data(), smoothed_.data(), scratch.data());
         bool right = true;

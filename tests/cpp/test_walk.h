@@ -32,8 +32,8 @@ public:
 
     void test(const Kernels& kernels) {
         const std::size_t n = before_.size(), count = (n + 1) / 2;
-        const Graph graph = {rows_.first(), rows_.stride(), n, rows_.d, sizeof(T), records_.data(), records_.size(),
-                             before_.data(), 3, 1, 1, 0};
+        const Graph graph = {rows_.first(),   rows_.stride(), n, rows_.d, sizeof(T), records_.data(),
+                             records_.size(), before_.data(), 3, 1,       1,         0};
         Guarded<std::uint64_t> seen(walk_seen_size(n)), keys(count);
         Guarded<Met> best(n);
         Guarded<std::int64_t> nodes(most_links);
@@ -50,11 +50,12 @@ public:
         const CodesAsked none = {}, asked = {{bits.data(), n, 1}, kernels.hamming, &code};
         for (const CodesAsked& begun : {none, asked}) {
             const auto found = walked(graph, begun);
-            check(found == static_cast<std::ptrdiff_t>(count) && are_best(keys, count), "walk (kind %zu, %zu x %zu)", kind_of<T>(), n,
-                  rows_.d);
+            check(found == static_cast<std::ptrdiff_t>(count) && are_best(keys, count), "walk (kind %zu, %zu x %zu)",
+                  kind_of<T>(), n, rows_.d);
             Graph torn = graph;
             torn.record_bytes -= 1 + ((n - 1) % 5 ? 0 : upper_bytes);  // of the last node's links in the lowest level
-            check(walked(torn, begun) == -1, "walk ends where the records do (kind %zu, %zu x %zu)", kind_of<T>(), n, rows_.d);
+            check(walked(torn, begun) == -1, "walk ends where the records do (kind %zu, %zu x %zu)", kind_of<T>(), n,
+                  rows_.d);
         }
     }
 

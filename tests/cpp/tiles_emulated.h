@@ -1,7 +1,9 @@
-// The vocabulary of tiles_amx.h without the instructions, so that what is made of them is tested on every machine with AVX-512.
+// The vocabulary of tiles_amx.h without the instructions, so that what is made of them is tested on every machine with
+// AVX-512.
 //
-// TDPBF16PS (Intel, Architecture Instruction Set Extensions Programming Reference): the products of the pairs' first and second
-// halves are summed apart in float32, then both sums are added, and to what was there. Registers hold rows of 16 floats.
+// TDPBF16PS (Intel, Architecture Instruction Set Extensions Programming Reference): the products of the pairs' first and
+// second halves are summed apart in float32, then both sums are added, and to what was there. Registers hold rows of 16
+// floats.
 #pragma once
 
 #include <stddef.h>
