@@ -37,13 +37,13 @@ constexpr size_t covariance_columns = 64;
 using Products = void(const ShiftedRows& x, const ShiftedRows& y, size_t n, const size_t* panels, size_t count, bool upper,
                       double* products, float* scratch) noexcept;
 
-// Columns of x that are packed together.
-constexpr size_t covariance_group = 48;
+// Most columns of x that a level packs together.
+constexpr size_t covariance_widest_group = 48;
 
 // Number of floats in `scratch`: a block of a panel of y, and of x in whole groups. Internal linkage, since every level
 // includes this.
 static inline size_t products_scratch_size(size_t d_x) {
-    return covariance_block_rows * (covariance_columns + d_x + covariance_group);
+    return covariance_block_rows * (covariance_columns + d_x + covariance_widest_group);
 }
 
 }  // namespace crossfade

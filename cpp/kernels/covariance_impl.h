@@ -78,22 +78,25 @@ inline void pack(const ShiftedRows& rows, size_t first, size_t n, size_t begin, 
     }
 }
 
-static_assert(covariance_group % tile_rows == 0 && covariance_group % lanes == 0,
-              "a group is made of whole tiles and vectors");
+// Columns of x that are packed together: the fewest that are whole tiles and whole vectors, so that a tile's are near one
+// another in the first cache.
+constexpr size_t group_width = lanes % 2 ? lanes * tile_rows : lanes / 2 * tile_rows;
+static_assert(group_width % tile_rows == 0 && group_width % lanes == 0 && group_width <= covariance_widest_group,
+              "a group is made of whole tiles and vectors, and scratch has room for one");
 
 inline void pack_groups(const ShiftedRows& x, size_t first, size_t n, float* packed) {
     for (size_t i = 0; i < n; i += rows_packed_together) {
         const size_t rows = n - i < rows_packed_together ? n - i : rows_packed_together;
-        for (size_t column = 0; column < x.d; column += covariance_group) {
-            pack(x, first + i, rows, column, covariance_group,
-                 packed + column * covariance_block_rows + i * covariance_group);
+        for (size_t column = 0; column < x.d; column += group_width) {
+            pack(x, first + i, rows, column, group_width, packed + column * covariance_block_rows + i * group_width);
         }
     }
 }
 
 // tile_rows columns of a group of x by panel_width columns of y, over n rows of both as `pack` has laid them; `rows` and
-// `width` of them are there.
-inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size_t width, double* products, size_t d_y) {
+// `width` of them are there. Inlined, its totals would compete for registers with what is around it.
+__attribute__((noinline)) void add_tile(const float* x, const float* y, size_t n, size_t rows, size_t width,
+                                        double* products, size_t d_y) {
     Vec totals[tile_rows][panel_vectors];
     UNROLL for (size_t r = 0; r < tile_rows; ++r) {
         UNROLL for (size_t v = 0; v < panel_vectors; ++v) {
@@ -101,7 +104,7 @@ inline void add_tile(const float* x, const float* y, size_t n, size_t rows, size
             __builtin_prefetch(products + r * d_y + v * lanes, 1);
         }
     }
-    for (size_t k = 0; k < n; ++k, x += covariance_group, y += panel_width) {
+    for (size_t k = 0; k < n; ++k, x += group_width, y += panel_width) {
         Vec columns[panel_vectors];
         UNROLL for (size_t v = 0; v < panel_vectors; ++v) columns[v] = load(y + v * lanes);
         UNROLL for (size_t r = 0; r < tile_rows; ++r) {
@@ -126,8 +129,7 @@ inline void add_panel(const float* packed_x, size_t d_x, const ShiftedRows& y, s
     const size_t needed = upper && column + width < d_x ? column + width : d_x;
     for (size_t i = 0; i < needed; i += tile_rows) {
         const size_t there = d_x - i < tile_rows ? d_x - i : tile_rows;
-        const float* tile =
-            packed_x + i / covariance_group * covariance_group * covariance_block_rows + i % covariance_group;
+        const float* tile = packed_x + i / group_width * group_width * covariance_block_rows + i % group_width;
         add_tile(tile, packed_y, rows, there, width, products + i * y.d + column, y.d);
     }
 }
