@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ MAX_THREADS = 1024
 
 def typed(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:
     """The array, if it is a NumPy array of one of these dtypes, in native byte order and aligned."""
+    if isinstance(array, np.ndarray):
+        dtype = array.dtype
+        if (dtype.type in dtypes or _name_of(dtype) in dtypes) and dtype.isnative and array.flags.aligned:
+            return array
     names = [dtype if isinstance(dtype, str) else dtype.__name__ for dtype in dtypes]
     wanted = " or ".join(names)
     if not isinstance(array, np.ndarray):
@@ -28,11 +33,15 @@ def typed(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:
             f"{name} must be a NumPy array of {wanted}, got {type(array).__name__}; "
             f"use np.asarray({name}, dtype=np.{names[-1]})"
         )
-    if array.dtype.name not in names or not array.dtype.isnative:
-        raise InvalidInput(f"{name} must be {wanted}, got {array.dtype}; convert it with {name}.astype(np.{names[-1]})")
-    if not array.flags.aligned:
+    if array.dtype.name in names and array.dtype.isnative:
         raise InvalidInput(f"{name} must be aligned in memory to its elements, and isn't; use {name}.copy()")
-    return array
+    raise InvalidInput(f"{name} must be {wanted}, got {array.dtype}; convert it with {name}.astype(np.{names[-1]})")
+
+
+@functools.lru_cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    """NumPy makes a name anew for everyone who asks, which takes longer than a kernel does for a row."""
+    return dtype.name
 
 
 def rows_of(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:
@@ -96,9 +105,9 @@ def output_of(
     if len(rows) > 1 and abs(rows.strides[0]) < rows.shape[1] * rows.itemsize:
         raise InvalidInput(f"the rows of out must not overlap, got the strides {rows.strides}; use a copy")
     for other in inputs:
-        if in_place and isinstance(other, np.ndarray) and _same(array, other):
+        if not isinstance(other, np.ndarray) or not np.may_share_memory(array, other):
             continue
-        if isinstance(other, np.ndarray) and np.may_share_memory(array, other):
+        if not in_place or not _same(array, other):
             raise InvalidInput("out must not share memory with the inputs; hand in another array, or None")
     return array
 
@@ -116,4 +125,4 @@ def check_marks(marks: Any, n: int, name: str = "bad") -> None:
 
 
 def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
-    return a.ctypes.data == b.ctypes.data and a.strides == b.strides and a.dtype == b.dtype
+    return a is b or (a.ctypes.data == b.ctypes.data and a.strides == b.strides and a.dtype == b.dtype)

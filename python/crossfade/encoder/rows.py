@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfade.errors import EncodingFailed
+from crossfade.errors import EncodingFailed, InvalidInput
 from crossfade.kernels import normalize
 from crossfade.space import Space
 
@@ -61,9 +61,10 @@ def _normalized(array: NDArray[Any], space: Space, count: int) -> Rows | None:
     usual = array.dtype == np.float32 and array.shape == (count, space.dim) and array.flags.c_contiguous
     if not usual or space.metric != "cos":
         return None
-    bad = np.zeros(count, dtype=np.bool_)
-    rows = normalize(array, bad=bad)
-    return None if bad.any() else rows
+    try:
+        return normalize(array)
+    except InvalidInput:
+        return None
 
 
 def _require(good: Any, what: str, places: Sequence[int]) -> None:

@@ -85,8 +85,13 @@ class Runtime:
             EncodingFailed: The engine failed, or gave rows of another shape.
             ModelDamaged: The engine can't load the graph.
         """
-        rows = np.empty((len(ids), self._dim), dtype=np.float32)
         groups = batches([len(row) for row in ids], self.engine.tokens, self.engine.step)
+        if len(groups) == 1 and threads is None:  # such as a query's: there is nothing to spread, or to put in order
+            rows = self._batch(self.session(1), ids)
+            if progress is not None:
+                progress(len(ids))
+            return rows
+        rows = np.empty((len(ids), self._dim), dtype=np.float32)
         done = 0
         work = [[ids[index] for index in group] for group in groups]
         # Closed at once where this call is interrupted: what waits is dropped, not run to its end.
@@ -101,7 +106,7 @@ class Runtime:
     def _all(
         self, work: list[list[Ids]], groups: list[list[int]], threads: int | None
     ) -> Generator[tuple[list[int], Rows]]:
-        if threads is None and (len(work) <= 1 or self._streams == 1):
+        if threads is None and (not work or self._streams == 1):
             session = self.session(1)
             yield from zip(groups, (self._batch(session, batch) for batch in work), strict=True)
             return
@@ -117,7 +122,7 @@ class Runtime:
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _batch(self, session: Session, ids: list[Ids]) -> Rows:
+    def _batch(self, session: Session, ids: Sequence[Ids]) -> Rows:
         # Rounding up must not go beyond the positions a model knows.
         rows = session.run(*padded(ids, self.engine.step, self._max_tokens))
         if rows.shape != (len(ids), self._dim):
