@@ -6,7 +6,7 @@ scores; the tables at the end say which has what.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +14,21 @@ from onnx import TensorProto, helper
 
 from crossfade.space import Space
 
+from .biases import Weights, without_residual_biases
 from .graph import IDS, MASK, Graph, GraphBuilder
 from .head import Dense, finish
 from .transformer import BERT, MPNET, RELATIVE_BIAS, RELATIVE_BUCKETS, TOKEN_TYPES, Config, Family
 
 OPSET = 17
 IR_VERSION = 8
-# Operators that the CPU provider of onnxruntime fuses: attention, bias + GELU. Not its
-# residual + LayerNorm, which takes a tenth of MiniLM-L6's time where the plain operators take a fortieth.
+# Operators that the CPU provider of onnxruntime fuses: attention, bias + GELU. Not its residual + LayerNorm, which
+# takes a tenth of MiniLM-L6's time where the plain operators take a fortieth.
 FUSED = "com.microsoft"
 NO_PAST = ""  # of tokens attended to before
 # MPNet counts positions from the row behind this one, and gives this one to a token with this id.
 PADDING = 1
 # Distances from this one on share a bucket.
 FARTHEST = 128
-
-Weights = Mapping[str, NDArray[np.float32]]
 
 
 def transformer_graph(
@@ -50,6 +49,7 @@ def transformer_graph(
         space: Decides pooling and normalisation.
         dense: Layers between the two.
     """
+    weights = without_residual_biases(weights, family, config)
     for name, value in (("zero", 0), ("one", 1)):
         graph.constant(name, np.array([value], dtype=np.int64))
     graph.node("Shape", [IDS], "length", start=1, end=2)
@@ -166,26 +166,18 @@ def _layer(
     def linear(part: str, source: str) -> str:
         return graph.linear(source, weights[f"{prefix}.{part}.weight"], f"{prefix}.{part}")
 
-    def bias(part: str) -> str:
-        return graph.constant(f"{prefix}.{part}.bias", weights[f"{prefix}.{part}.bias"])
-
     def add_and_norm(part: str, norm: str, source: str, residual: str) -> str:
         scale = graph.constant(f"{prefix}.{norm}.scale", weights[f"{prefix}.{norm}.weight"])
         shift = graph.constant(f"{prefix}.{norm}.shift", weights[f"{prefix}.{norm}.bias"])
-        graph.node("Add", [linear(part, source), bias(part)], f"{prefix}.{part}.shifted")
-        summed = graph.node("Add", [f"{prefix}.{part}.shifted", residual], f"{prefix}.{norm}.summed")
+        summed = graph.node("Add", [linear(part, source), residual], f"{prefix}.{norm}.summed")
         return graph.node(
             "LayerNormalization", [summed, scale, shift], f"{prefix}.{norm}", axis=-1, epsilon=config.layer_norm_eps
         )
 
     context = _attention(graph, family, config, weights, prefix, hidden, asking, added)
     attended = add_and_norm(family.attended, family.attention_norm, context, asking)
-    widened = graph.node(
-        "BiasGelu",
-        [linear("intermediate.dense", attended), bias("intermediate.dense")],
-        f"{prefix}.gelu",
-        domain=FUSED,
-    )
+    bias = graph.constant(f"{prefix}.intermediate.bias", weights[f"{prefix}.intermediate.dense.bias"])
+    widened = graph.node("BiasGelu", [linear("intermediate.dense", attended), bias], f"{prefix}.gelu", domain=FUSED)
     return add_and_norm("output.dense", "output.LayerNorm", widened, attended)
 
 
