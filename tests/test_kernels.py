@@ -173,6 +173,10 @@ BAD_CALLS: dict[str, tuple[Any, str]] = {
     "rows nested": (lambda: kernels.rescore(X, ROWS[None], X[0]), "rows must have one dimension"),
     "rows negative": (lambda: kernels.rescore(X, ROWS - 1, X[0]), "rows must be between 0 and 3, got -1 at 0"),
     "rows beyond": (lambda: kernels.rescore(X, ROWS + 3, X[0]), "rows must be between 0 and 3, got 4 at 1"),
+    "rows of long long": (
+        lambda: kernels.rescore(X, ROWS.astype(np.longlong), X[0], threads=0),
+        "threads must be between 1 and",
+    ),
     "rows of none": (lambda: kernels.rescore(X[:0], ROWS, X[0]), "rows must be indices into 0 vectors, got 0 at 0"),
     "query size": (lambda: kernels.rescore(X, ROWS, X[0, :5]), "query must have the 6 columns"),
     "query NaN": (lambda: kernels.rescore(X, ROWS, X[0] * np.float32(np.nan)), "must be finite and not huge"),

@@ -22,20 +22,24 @@ MAX_THREADS = 1024
 
 def typed(array: Any, name: str, *dtypes: Dtype) -> npt.NDArray[Any]:
     """The array, if it is a NumPy array of one of these dtypes, in native byte order and aligned."""
-    if isinstance(array, np.ndarray):
-        dtype = array.dtype
-        if (dtype.type in dtypes or _name_of(dtype) in dtypes) and dtype.isnative and array.flags.aligned:
-            return array
-    names = [dtype if isinstance(dtype, str) else dtype.__name__ for dtype in dtypes]
-    wanted = " or ".join(names)
+    names = _names_of(dtypes)
     if not isinstance(array, np.ndarray):
         raise InvalidInput(
-            f"{name} must be a NumPy array of {wanted}, got {type(array).__name__}; "
+            f"{name} must be a NumPy array of {' or '.join(names)}, got {type(array).__name__}; "
             f"use np.asarray({name}, dtype=np.{names[-1]})"
         )
-    if array.dtype.name in names and array.dtype.isnative:
+    if _name_of(array.dtype) not in names or not array.dtype.isnative:
+        raise InvalidInput(
+            f"{name} must be {' or '.join(names)}, got {array.dtype}; convert it with {name}.astype(np.{names[-1]})"
+        )
+    if not array.flags.aligned:
         raise InvalidInput(f"{name} must be aligned in memory to its elements, and isn't; use {name}.copy()")
-    raise InvalidInput(f"{name} must be {wanted}, got {array.dtype}; convert it with {name}.astype(np.{names[-1]})")
+    return array
+
+
+@functools.lru_cache
+def _names_of(dtypes: tuple[Dtype, ...]) -> tuple[str, ...]:
+    return tuple(dtype if isinstance(dtype, str) else dtype.__name__ for dtype in dtypes)
 
 
 @functools.lru_cache
